@@ -1,0 +1,1 @@
+//! Typed, synchronous netlink: links, addresses, routes, neighbours, rules, nexthops, nftables, namespaces.

@@ -1,0 +1,1 @@
+//! What agent and plugin agree on: the node file and the constants that mark what is ours.

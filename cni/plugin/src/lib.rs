@@ -1,0 +1,1 @@
+//! The CNI plugin: one static binary whose name says its role.

@@ -1,0 +1,1 @@
+//! CNI wire types: network configuration, environment, results and errors.

@@ -1,0 +1,1 @@
+//! Side-by-side benches against the peers, printed as ratios.

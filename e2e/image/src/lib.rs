@@ -1,0 +1,1 @@
+//! Container images as OCI layout tarballs, assembled without a registry.

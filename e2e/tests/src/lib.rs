@@ -1,0 +1,1 @@
+//! Tests that span crates: the architecture, the namespace lab, the cluster.

@@ -1,0 +1,1 @@
+//! Address pools, the allocator and its crash-safe lease file.

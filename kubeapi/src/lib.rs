@@ -1,0 +1,1 @@
+//! The Kubernetes objects Fairlead reads, reduced to the fields it uses.
