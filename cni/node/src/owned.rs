@@ -1,0 +1,79 @@
+//! Every constant by which Fairlead recognises its own state in the kernel and on disk.
+//!
+//! Whatever carries one of these marks is ours to change and to remove. Whatever does not is
+//! somebody else's and is left alone.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
+
+/// `rtm_protocol` of every route we write: the node routes of the agent and the host side routes
+/// of pods. Unassigned in the kernel's `rtnetlink.h` and in iproute2's `rt_protos`.
+pub const ROUTE_PROTOCOL: u8 = 76;
+
+/// The agent's nftables table, family `inet`.
+pub const AGENT_TABLE: &str = "fairlead";
+
+/// The plugin's nftables table: masquerade of the `bridge` role and its MAC spoof check.
+pub const PLUGIN_TABLE: &str = "fairlead-cni";
+
+/// The comment on the accept rules which the `forwardAccept` option keeps in foreign chains, the
+/// only thing of ours that lives inside somebody else's object.
+pub const FORWARD_ACCEPT_COMMENT: &str = "fairlead: accept forwarded pod traffic";
+
+/// Host ends of pod pairs are named by this prefix and [`HOST_LINK_HASH_DIGITS`] hexadecimal
+/// digits of a hash over network, container id and interface name.
+pub const HOST_LINK_PREFIX: &str = "fl";
+
+/// Digits after [`HOST_LINK_PREFIX`]; with the prefix one less than `IFNAMSIZ` allows.
+pub const HOST_LINK_HASH_DIGITS: usize = 12;
+
+/// Ids of our nexthop objects (`RTM_NEWNEXTHOP`): `0x464c` is "FL".
+pub const NEXTHOP_IDS: RangeInclusive<u32> = 0x464c_0000..=0x464c_ffff;
+
+/// The bits of a packet mark that are ours. kube-proxy takes `0xc000`, the reference `portmap`
+/// plugin `0x2000`; both stay outside.
+pub const MARK_MASK: u32 = 0x0fff_0000;
+
+/// Where the agent keeps what plugins read; a tmpfs, so that nothing outlives a reboot.
+pub const RUN_DIR: &str = "/run/fairlead";
+
+/// The file that tells the cluster roles about this node, see [`crate::NodeFile`].
+pub const NODE_FILE: &str = "/run/fairlead/node.json";
+
+/// Where leases are kept for every role unless `dataDir` says otherwise; `host-local`'s default.
+pub const DATA_DIR: &str = "/var/lib/cni/networks";
+
+/// File name of the network configuration list which the agent writes.
+pub const CONFLIST_NAME: &str = "05-fairlead.conflist";
+
+/// The network's name unless configured otherwise; also the name of its lease file.
+pub const NETWORK_NAME: &str = "fairlead";
+
+/// Next hop of every pod's IPv4 default route; answered by a permanent neighbour, never by ARP.
+pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+
+/// Next hop of every pod's IPv6 default route.
+pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+
+/// The names under which the plugin binary is installed, one for each of its roles.
+pub const PLUGIN_ROLES: [&str; 4] = [
+    "fairlead-bridge",
+    "fairlead-direct",
+    "fairlead-ipam",
+    "fairlead-loopback",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_link_names_fit_the_kernels_limit() {
+        assert!(HOST_LINK_PREFIX.len() + HOST_LINK_HASH_DIGITS < 16);
+    }
+
+    #[test]
+    fn our_mark_bits_leave_those_of_kube_proxy_and_portmap_alone() {
+        assert_eq!(MARK_MASK & (0xc000 | 0x2000), 0);
+    }
+}
