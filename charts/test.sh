@@ -31,18 +31,20 @@ render() {
     --api-versions monitoring.coreos.com/v1/PodMonitor --api-versions monitoring.coreos.com/v1/ServiceMonitor "$@"
 }
 
-# What a value set renders to is valid Kubernetes, with no field that Kubernetes does not know.
+# Manifests are valid Kubernetes, with no field that Kubernetes does not know.
+valid() {
+  "$tools/kubeconform" -strict -summary -schema-location "$work/schemas/{{.ResourceKind}}{{.KindSuffix}}.json" "$1"
+}
+
 conforms() {
-  render --values "$1" >"$work/manifests.yaml" &&
-    "$tools/kubeconform" -strict -summary -schema-location "$work/schemas/{{.ResourceKind}}{{.KindSuffix}}.json" \
-      "$work/manifests.yaml"
+  render --values "$1" >"$work/manifests.yaml" && valid "$work/manifests.yaml"
 }
 
 # A misspelt field is found.
 misspelt_is_found() {
-  render | sed "s/hostNetwork:/hostNetwrk:/" >"$work/misspelt.yaml" &&
-    "$tools/kubeconform" -strict -schema-location "$work/schemas/{{.ResourceKind}}{{.KindSuffix}}.json" \
-      "$work/misspelt.yaml" | grep -F "additional properties 'hostNetwrk' not allowed"
+  render | sed "s/hostNetwork:/hostNetwrk:/" >"$work/misspelt.yaml"
+  valid "$work/misspelt.yaml" >"$work/found"
+  grep -F "additional properties 'hostNetwrk' not allowed" "$work/found"
 }
 
 # Pods of the agent change with its configuration, and with nothing that the configuration does not hold.

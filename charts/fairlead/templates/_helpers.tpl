@@ -45,3 +45,8 @@ httpGet:
   port: {{ include "fairlead.port" .root.Values.health.listen }}
   path: {{ .path }}
 {{- end }}
+
+{{/* The folder of the container runtime's socket. */}}
+{{- define "fairlead.runtimeDir" -}}
+{{ .Values.gc.runtimeEndpoint | trimPrefix "unix://" | dir }}
+{{- end }}
