@@ -1,0 +1,358 @@
+//! The lease file's bytes. Pure: encodes, decodes, reads and writes nothing.
+//!
+//! ```text
+//! 0     header, two copies of 512 bytes at 0 and 512, the valid one with the higher number counts
+//! 4096  group 0: 128 entries of 32 bytes, then 128 details of 512 bytes
+//! …     group 1 …
+//! ```
+//!
+//! A slot is an entry and the detail with the same index. Entries are what an allocation has to look
+//! at: one page for 128 of them. All numbers are little endian. Each part begins with or contains a
+//! CRC-32 (IEEE) of its other bytes; an entry that fails it is free.
+//!
+//! A held entry counts only when its number is not above the header's: the header is written last and
+//! is the one commit of a change. Both copies fit a disk sector, so that a write never tears both.
+
+use std::net::IpAddr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use crate::address::{from_bytes, to_bytes};
+use crate::boot::BootId;
+use crate::config::MAX_SETS;
+use crate::owner::{Netns, Owner};
+
+pub(crate) const MAGIC: [u8; 8] = *b"FLLEASE\n";
+pub(crate) const VERSION: u32 = 1;
+pub(crate) const HEADER_SIZE: usize = 512;
+/// Where the groups begin.
+pub(crate) const HEADER_AREA: u64 = 4096;
+pub(crate) const GROUP_SLOTS: usize = 128;
+pub(crate) const ENTRY_SIZE: usize = 32;
+pub(crate) const DETAIL_SIZE: usize = 512;
+pub(crate) const INDEX_SIZE: usize = GROUP_SLOTS * ENTRY_SIZE;
+pub(crate) const GROUP_SIZE: usize = INDEX_SIZE + GROUP_SLOTS * DETAIL_SIZE;
+
+/// Number of a slot, from 0.
+pub(crate) type Slot = usize;
+
+fn group_offset(slot: Slot) -> u64 {
+    HEADER_AREA + (slot / GROUP_SLOTS * GROUP_SIZE) as u64
+}
+
+/// Where the entry of a slot stands in the file.
+pub(crate) fn entry_offset(slot: Slot) -> u64 {
+    group_offset(slot) + (slot % GROUP_SLOTS * ENTRY_SIZE) as u64
+}
+
+/// Where the detail of a slot stands in the file.
+pub(crate) fn detail_offset(slot: Slot) -> u64 {
+    group_offset(slot) + (INDEX_SIZE + slot % GROUP_SLOTS * DETAIL_SIZE) as u64
+}
+
+/// Number of slots in a file of `length` bytes; a group that was cut off does not count.
+pub(crate) fn slots_in(length: u64) -> usize {
+    let groups = length.saturating_sub(HEADER_AREA) / GROUP_SIZE as u64;
+    usize::try_from(groups).unwrap_or(usize::MAX / GROUP_SLOTS) * GROUP_SLOTS
+}
+
+/// What concerns the whole file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Number of the last committed change.
+    pub(crate) seq: u64,
+    /// Boot in which the leases were confirmed last.
+    pub(crate) boot: BootId,
+    /// Whether host-local's directory was taken over.
+    pub(crate) imported: bool,
+    /// The last address given out of each set, by the set's index.
+    pub(crate) last: [Option<IpAddr>; MAX_SETS],
+}
+
+/// Why no copy of the header can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum HeaderError {
+    NotOurs,
+    Checksum,
+    Version(u32),
+}
+
+impl Header {
+    pub(crate) fn new(boot: BootId) -> Self {
+        Self {
+            seq: 0,
+            boot,
+            imported: false,
+            last: [None; MAX_SETS],
+        }
+    }
+
+    /// Which of the two places a header with this number goes to.
+    pub(crate) fn offset(&self) -> u64 {
+        (self.seq % 2) * HEADER_SIZE as u64
+    }
+
+    pub(crate) fn encode(&self) -> [u8; HEADER_SIZE] {
+        let mut out = Writer::<HEADER_SIZE>::new();
+        out.put(&MAGIC)
+            .put(&[0; 4])
+            .put(&VERSION.to_le_bytes())
+            .put(&self.seq.to_le_bytes());
+        out.put(&self.boot.0).put(&[u8::from(self.imported)]);
+        for last in self.last {
+            out.put(&[u8::from(last.is_some())]);
+            out.put(&last.map_or([0; 16], to_bytes));
+        }
+        out.seal(8)
+    }
+
+    /// The newer valid copy of both.
+    pub(crate) fn decode(area: &[u8; 2 * HEADER_SIZE]) -> Result<Self, HeaderError> {
+        let (first, second) = area.split_at(HEADER_SIZE);
+        match (Self::decode_copy(first), Self::decode_copy(second)) {
+            (Ok(one), Ok(two)) => Ok(if one.seq >= two.seq { one } else { two }),
+            (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(one),
+            (Err(HeaderError::NotOurs), Err(other)) | (Err(other), Err(_)) => Err(other),
+        }
+    }
+
+    fn decode_copy(copy: &[u8]) -> Result<Self, HeaderError> {
+        let mut input = Reader(copy);
+        if input.take::<8>() != MAGIC {
+            return Err(HeaderError::NotOurs);
+        }
+        if !sealed(copy, 8) {
+            return Err(HeaderError::Checksum);
+        }
+        let _crc = input.u32();
+        let version = input.u32();
+        if version != VERSION {
+            return Err(HeaderError::Version(version));
+        }
+        let mut header = Self::new(BootId([0; 16]));
+        header.seq = input.u64();
+        header.boot = BootId(input.take());
+        header.imported = input.take() != [0];
+        for last in &mut header.last {
+            let present = input.take() != [0];
+            let address = from_bytes(input.take());
+            *last = present.then_some(address);
+        }
+        Ok(header)
+    }
+}
+
+/// The part of a slot that every allocation looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) state: State,
+    /// Few bits of the owner's hash: enough not to read the details of all others.
+    pub(crate) tag: OwnerTag,
+    /// Number of the change that wrote this entry.
+    pub(crate) seq: u64,
+    pub(crate) address: IpAddr,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Held,
+    /// Free, kept to know since when.
+    Freed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OwnerTag([u8; 3]);
+
+impl OwnerTag {
+    pub(crate) fn of(owner: &Owner) -> Self {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(owner.container().as_bytes());
+        hasher.update(&[0]);
+        hasher.update(owner.ifname().as_bytes());
+        let [a, b, c, _] = hasher.finalize().to_le_bytes();
+        Self([a, b, c])
+    }
+}
+
+impl Entry {
+    pub(crate) const EMPTY: [u8; ENTRY_SIZE] = [0; ENTRY_SIZE];
+
+    pub(crate) fn encode(&self) -> [u8; ENTRY_SIZE] {
+        let state = match self.state {
+            State::Held => 1,
+            State::Freed => 2,
+        };
+        let mut out = Writer::<ENTRY_SIZE>::new();
+        out.put(&[0; 4])
+            .put(&[state])
+            .put(&self.tag.0)
+            .put(&self.seq.to_le_bytes());
+        out.put(&to_bytes(self.address));
+        out.seal(0)
+    }
+
+    /// None for an empty entry and for one that was not written whole.
+    pub(crate) fn decode(bytes: &[u8; ENTRY_SIZE]) -> Option<Self> {
+        let mut input = Reader(&bytes[4..]);
+        let state = match input.take() {
+            [1] => State::Held,
+            [2] => State::Freed,
+            _ => return None,
+        };
+        if !sealed(bytes, 0) {
+            return None;
+        }
+        let (tag, seq) = (OwnerTag(input.take()), input.u64());
+        Some(Self {
+            state,
+            tag,
+            seq,
+            address: from_bytes(input.take()),
+        })
+    }
+}
+
+/// The part of a slot that only its owner, CHECK and collections look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Detail {
+    /// Ties the detail to its entry.
+    pub(crate) seq: u64,
+    /// Ties the detail to its entry.
+    pub(crate) address: IpAddr,
+    /// Index of the set that the address was taken from.
+    pub(crate) set: u8,
+    pub(crate) since: SystemTime,
+    pub(crate) owner: Owner,
+    pub(crate) netns: Option<Netns>,
+}
+
+impl Detail {
+    pub(crate) fn encode(&self) -> [u8; DETAIL_SIZE] {
+        let since = self
+            .since
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        let (path, dev, inode) = self.netns.as_ref().map_or((&b""[..], 0, 0), |netns| {
+            (netns.path.as_os_str().as_bytes(), netns.dev, netns.inode)
+        });
+        let mut out = Writer::<DETAIL_SIZE>::new();
+        out.put(&[0; 4])
+            .put(&self.seq.to_le_bytes())
+            .put(&to_bytes(self.address));
+        out.put(&since.to_le_bytes())
+            .put(&dev.to_le_bytes())
+            .put(&inode.to_le_bytes());
+        out.put(&[self.set]);
+        out.put_short(self.owner.container().as_bytes());
+        out.put_short(self.owner.ifname().as_bytes());
+        out.put_short(path);
+        out.seal(0)
+    }
+
+    pub(crate) fn decode(bytes: &[u8; DETAIL_SIZE]) -> Option<Self> {
+        if !sealed(bytes, 0) {
+            return None;
+        }
+        let mut input = Reader(&bytes[4..]);
+        let (seq, address) = (input.u64(), from_bytes(input.take()));
+        let (since, dev, inode) = (input.u64(), input.u64(), input.u64());
+        let [set] = input.take();
+        let container = String::from_utf8(input.short()?.to_vec()).ok()?;
+        let ifname = String::from_utf8(input.short()?.to_vec()).ok()?;
+        let path = input.short()?;
+        let netns = (!path.is_empty()).then(|| Netns {
+            path: PathBuf::from(std::ffi::OsString::from_vec(path.to_vec())),
+            dev,
+            inode,
+        });
+        let since = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(since))?;
+        let owner = Owner::new(&container, &ifname).ok()?;
+        Some(Self {
+            seq,
+            address,
+            set,
+            since,
+            owner,
+            netns,
+        })
+    }
+}
+
+/// Fills a buffer from the front; what would not fit was refused when it was parsed.
+struct Writer<const N: usize> {
+    bytes: [u8; N],
+    used: usize,
+}
+
+impl<const N: usize> Writer<N> {
+    fn new() -> Self {
+        Self {
+            bytes: [0; N],
+            used: 0,
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> &mut Self {
+        self.bytes[self.used..self.used + bytes.len()].copy_from_slice(bytes);
+        self.used += bytes.len();
+        self
+    }
+
+    /// One byte of length, then the bytes.
+    fn put_short(&mut self, bytes: &[u8]) {
+        let length = u8::try_from(bytes.len()).unwrap_or(u8::MAX);
+        self.put(&[length]).put(&bytes[..length.into()]);
+    }
+
+    /// Writes the checksum at `at` and ends.
+    fn seal(mut self, at: usize) -> [u8; N] {
+        let crc = checksum(&self.bytes, at).to_le_bytes();
+        self.bytes[at..at + 4].copy_from_slice(&crc);
+        self.bytes
+    }
+}
+
+/// CRC of all bytes but the four at `at`.
+fn checksum(bytes: &[u8], at: usize) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&bytes[..at]);
+    hasher.update(&bytes[at + 4..]);
+    hasher.finalize()
+}
+
+fn sealed(bytes: &[u8], at: usize) -> bool {
+    bytes[at..at + 4] == checksum(bytes, at).to_le_bytes()
+}
+
+/// Takes from the front of a buffer that is long enough for all fields of fixed size.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        let mut out = [0; N];
+        let (head, rest) = self.0.split_at(N);
+        out.copy_from_slice(head);
+        self.0 = rest;
+        out
+    }
+
+    fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.take())
+    }
+
+    fn u64(&mut self) -> u64 {
+        u64::from_le_bytes(self.take())
+    }
+
+    fn short(&mut self) -> Option<&'a [u8]> {
+        let (length, rest) = self.0.split_first()?;
+        let (head, rest) = rest.split_at_checked((*length).into())?;
+        self.0 = rest;
+        Some(head)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,307 @@
+//! Slots of a lease file and their changes: each is all or nothing, wherever the process is killed.
+//!
+//! Order of writes: details, entries, then the header, whose number makes the entries count. What a
+//! killed process left behind its last header is emptied by the next one that loads the file.
+
+use std::fs::File;
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::fs::FileExt;
+
+use crate::boot::BootId;
+use crate::format::{
+    DETAIL_SIZE, Detail, ENTRY_SIZE, Entry, GROUP_SIZE, GROUP_SLOTS, HEADER_AREA, HEADER_SIZE,
+    Header, HeaderError, INDEX_SIZE, OwnerTag, Slot, State, detail_offset, entry_offset, slots_in,
+};
+
+/// Freed addresses that are remembered for the sake of their order before their slots are used for
+/// others; those forgotten were freed before, and come before, those that are remembered.
+const REMEMBERED: usize = 256;
+
+/// What the table needs of a file; tests put in one that dies at a chosen write.
+pub(crate) trait Disk: std::fmt::Debug + Send {
+    /// Length in bytes.
+    fn length(&self) -> io::Result<u64>;
+    /// Fills the buffer or fails.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Writes everything or fails, with any part of it written.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+}
+
+impl Disk for File {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_exact_at(buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+}
+
+/// The entries of one file in memory. Owned by one locked [`crate::Store`].
+#[derive(Debug)]
+pub(crate) struct Table {
+    disk: Box<dyn Disk>,
+    header: Header,
+    entries: Vec<(Slot, Entry)>,
+    empty: Vec<Slot>,
+    slots: usize,
+    /// A write failed: memory and file may differ.
+    stale: bool,
+}
+
+/// Why a file cannot be loaded.
+#[derive(Debug)]
+pub(crate) enum LoadError {
+    Io(io::Error),
+    Header(HeaderError),
+}
+
+impl From<io::Error> for LoadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Makes an empty file a lease file, by one write.
+pub(crate) fn format(disk: &dyn Disk, boot: BootId) -> io::Result<()> {
+    let mut area = vec![0; usize::try_from(HEADER_AREA).unwrap_or(2 * HEADER_SIZE)];
+    area[..HEADER_SIZE].copy_from_slice(&Header::new(boot).encode());
+    disk.write_at(&area, 0)
+}
+
+impl Table {
+    pub(crate) fn load(disk: Box<dyn Disk>) -> Result<Self, LoadError> {
+        let mut area = [0; 2 * HEADER_SIZE];
+        if disk.length()? < area.len() as u64 {
+            return Err(LoadError::Header(HeaderError::NotOurs));
+        }
+        disk.read_at(&mut area, 0)?;
+        let header = Header::decode(&area).map_err(LoadError::Header)?;
+        let (entries, empty) = (Vec::new(), Vec::new());
+        let mut table = Self {
+            disk,
+            header,
+            entries,
+            empty,
+            slots: 0,
+            stale: true,
+        };
+        table.read_entries()?;
+        Ok(table)
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Held addresses with their slots.
+    pub(crate) fn held(&self) -> impl Iterator<Item = (Slot, &Entry)> {
+        self.in_state(State::Held)
+    }
+
+    /// Free addresses with the number of the change that freed them.
+    pub(crate) fn freed(&self) -> impl Iterator<Item = (u64, IpAddr)> {
+        self.in_state(State::Freed)
+            .map(|(_, entry)| (entry.seq, entry.address))
+    }
+
+    fn in_state(&self, state: State) -> impl Iterator<Item = (Slot, &Entry)> {
+        let entries = self
+            .entries
+            .iter()
+            .filter(move |(_, entry)| entry.state == state);
+        entries.map(|(slot, entry)| (*slot, entry))
+    }
+
+    /// The rest of a slot; none when it was damaged.
+    pub(crate) fn detail(&self, slot: Slot, entry: &Entry) -> io::Result<Option<Detail>> {
+        let mut bytes = [0; DETAIL_SIZE];
+        self.disk.read_at(&mut bytes, detail_offset(slot))?;
+        let belongs = |d: &Detail| d.seq == entry.seq && d.address == entry.address;
+        Ok(Detail::decode(&bytes).filter(belongs))
+    }
+
+    /// Reads the file again after a write failed.
+    pub(crate) fn refresh(&mut self) -> Result<(), LoadError> {
+        if self.stale {
+            let mut area = [0; 2 * HEADER_SIZE];
+            self.disk.read_at(&mut area, 0)?;
+            self.header = Header::decode(&area).map_err(LoadError::Header)?;
+            self.read_entries()?;
+        }
+        Ok(())
+    }
+
+    /// Adds `new`, whose numbers are set here, and changes the header, in one step.
+    pub(crate) fn insert(
+        &mut self,
+        mut new: Vec<Detail>,
+        change: impl FnOnce(&mut Header),
+    ) -> io::Result<()> {
+        let seq = self.next_seq();
+        let slots = self.slots_for(&new)?;
+        self.stale = true;
+        for (slot, detail) in slots.iter().zip(&mut new) {
+            detail.seq = seq;
+            self.disk.write_at(&detail.encode(), detail_offset(*slot))?;
+        }
+        let entries: Vec<(Slot, Entry)> = slots
+            .into_iter()
+            .zip(&new)
+            .map(|(slot, detail)| {
+                let (address, tag) = (detail.address, OwnerTag::of(&detail.owner));
+                (
+                    slot,
+                    Entry {
+                        state: State::Held,
+                        tag,
+                        seq,
+                        address,
+                    },
+                )
+            })
+            .collect();
+        self.write_entries(&entries)?;
+        self.commit(change)
+    }
+
+    /// Frees slots. Killed half-way, some are free and some still held.
+    pub(crate) fn free(&mut self, slots: &[Slot]) -> io::Result<()> {
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let seq = self.next_seq();
+        let freed: Vec<(Slot, Entry)> = self
+            .held()
+            .filter(|(slot, _)| slots.contains(slot))
+            .map(|(slot, entry)| {
+                (
+                    slot,
+                    Entry {
+                        state: State::Freed,
+                        seq,
+                        ..*entry
+                    },
+                )
+            })
+            .collect();
+        self.stale = true;
+        self.write_entries(&freed)?;
+        self.commit(|_| ())
+    }
+
+    /// Changes the header alone.
+    pub(crate) fn update(&mut self, change: impl FnOnce(&mut Header)) -> io::Result<()> {
+        self.stale = true;
+        self.commit(change)
+    }
+
+    fn next_seq(&self) -> u64 {
+        self.header.seq.saturating_add(1)
+    }
+
+    fn commit(&mut self, change: impl FnOnce(&mut Header)) -> io::Result<()> {
+        let mut header = self.header.clone();
+        header.seq = self.next_seq();
+        change(&mut header);
+        self.disk.write_at(&header.encode(), header.offset())?;
+        self.header = header;
+        self.stale = false;
+        Ok(())
+    }
+
+    fn write_entries(&mut self, new: &[(Slot, Entry)]) -> io::Result<()> {
+        for (slot, entry) in new {
+            self.disk.write_at(&entry.encode(), entry_offset(*slot))?;
+            match self.entries.binary_search_by_key(slot, |(known, _)| *known) {
+                Ok(index) => self.entries[index].1 = *entry,
+                Err(index) => self.entries.insert(index, (*slot, *entry)),
+            }
+            self.empty.retain(|empty| empty != slot);
+        }
+        Ok(())
+    }
+
+    fn read_entries(&mut self) -> io::Result<()> {
+        self.entries.clear();
+        self.empty.clear();
+        self.slots = slots_in(self.disk.length()?);
+        let mut index = [0; INDEX_SIZE];
+        for first in (0..self.slots).step_by(GROUP_SLOTS) {
+            self.disk.read_at(&mut index, entry_offset(first))?;
+            let (entries, _) = index.as_chunks::<ENTRY_SIZE>();
+            for (slot, bytes) in (first..).zip(entries) {
+                match Entry::decode(bytes) {
+                    Some(entry) if entry.state == State::Held && entry.seq > self.header.seq => {
+                        self.disk.write_at(&Entry::EMPTY, entry_offset(slot))?;
+                        self.empty.push(slot);
+                    }
+                    Some(entry) => self.entries.push((slot, entry)),
+                    None => self.empty.push(slot),
+                }
+            }
+        }
+        self.stale = false;
+        Ok(())
+    }
+
+    /// A slot for each: the one that remembers its address, so that no address has two, else an empty
+    /// one, else a new one or that of the address that is free the longest.
+    fn slots_for(&mut self, new: &[Detail]) -> io::Result<Vec<Slot>> {
+        let known = |address| {
+            self.in_state(State::Freed)
+                .find(|(_, e)| e.address == address)
+        };
+        let mut slots: Vec<Option<Slot>> = new
+            .iter()
+            .map(|detail| known(detail.address).map(|(slot, _)| slot))
+            .collect();
+        let missing = slots.iter().filter(|slot| slot.is_none()).count();
+        while self.empty.len() < missing && self.in_state(State::Freed).count() <= REMEMBERED {
+            match self.grow() {
+                Err(error) if self.in_state(State::Freed).count() < missing + new.len() => {
+                    return Err(error);
+                }
+                Err(_) => break,
+                Ok(()) => {}
+            }
+        }
+        let mut oldest: Vec<(u64, Slot)> = self
+            .in_state(State::Freed)
+            .map(|(slot, entry)| (entry.seq, slot))
+            .collect();
+        oldest.sort_unstable();
+        oldest.retain(|(_, slot)| !slots.contains(&Some(*slot)));
+        let mut spare = self
+            .empty
+            .iter()
+            .copied()
+            .chain(oldest.into_iter().map(|(_, slot)| slot));
+        for slot in &mut slots {
+            *slot = slot.or_else(|| spare.next());
+        }
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        slots
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(full)
+    }
+
+    /// Adds a group of empty slots. Its space is taken here, so that later changes of its slots do not
+    /// need any; a group that was cut off is written again from its start.
+    fn grow(&mut self) -> io::Result<()> {
+        self.disk
+            .write_at(&vec![0; GROUP_SIZE], entry_offset(self.slots))?;
+        self.empty.extend(self.slots..self.slots + GROUP_SLOTS);
+        self.slots += GROUP_SLOTS;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
