@@ -1,0 +1,285 @@
+//! Reads: one object, a list, or the kernel's answer about a destination.
+
+use std::net::IpAddr;
+
+use super::Netlink;
+use crate::address::{self, Address};
+use crate::error::{Error, Operation};
+use crate::link::{self, Link};
+use crate::neighbour::{self, FdbEntry, Neighbour, NeighbourFlags, NeighbourState};
+use crate::next_hop::{self, NextHop};
+use crate::route::{self, Route};
+use crate::rule::{self, Rule};
+use crate::types::{Family, LinkIndex, LinkName, LinkRef};
+use crate::wire::{Bytes as _, Message, Writer};
+
+/// Which routes to list; the kernel leaves the others out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RouteFilter {
+    /// The family.
+    pub family: Family,
+    /// Of one table, 254 for main.
+    pub table: Option<u32>,
+    /// Of one maker (`RTPROT_*`).
+    pub protocol: Option<u8>,
+    /// Through one link.
+    pub link: Option<LinkIndex>,
+}
+
+impl RouteFilter {
+    /// All routes of a family, in all tables.
+    #[must_use]
+    pub const fn all(family: Family) -> Self {
+        Self {
+            family,
+            table: None,
+            protocol: None,
+            link: None,
+        }
+    }
+}
+
+/// A question for the kernel: which way does a packet go?
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteLookup {
+    /// Its destination.
+    pub to: IpAddr,
+    /// Its source.
+    pub from: Option<IpAddr>,
+    /// The link that it came in by; without one it is sent from here.
+    pub iif: Option<LinkIndex>,
+    /// The link that it has to leave by.
+    pub oif: Option<LinkIndex>,
+    /// Its mark.
+    pub mark: u32,
+    /// Ask for the route in the table rather than for the way of this one packet.
+    pub entry: bool,
+}
+
+impl RouteLookup {
+    /// A packet from here to `to`.
+    #[must_use]
+    pub const fn to(to: IpAddr) -> Self {
+        Self {
+            to,
+            from: None,
+            iif: None,
+            oif: None,
+            mark: 0,
+            entry: false,
+        }
+    }
+}
+
+impl Netlink {
+    /// All links.
+    pub fn links(&mut self) -> Result<Vec<Link>, Error> {
+        let request = request(link::GET, |w| link::put_header(w, 0, 0, 0, 0));
+        self.list(request, "links", link::NEW, Link::read)
+    }
+
+    /// The link called `name`; `ENODEV` when there is none.
+    pub fn link(&mut self, name: &LinkName) -> Result<Link, Error> {
+        self.one_link(&name.into(), 0, Link::read)
+    }
+
+    /// The link with a number; `ENODEV` when there is none.
+    pub fn link_by_index(&mut self, index: LinkIndex) -> Result<Link, Error> {
+        self.one_link(&index.into(), 0, Link::read)
+    }
+
+    /// The link called `name`, if there is one.
+    pub fn find_link(&mut self, name: &LinkName) -> Result<Option<Link>, Error> {
+        match self.link(name) {
+            Err(error) if error.is_not_found() => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    /// The number of the link called `name`: the cheapest question about a link.
+    pub fn index_of(&mut self, name: &LinkName) -> Result<LinkIndex, Error> {
+        self.one_link(&name.into(), link::SKIP_STATS, |body| {
+            body.u32_at(4).map(LinkIndex)
+        })
+    }
+
+    fn one_link<T>(
+        &mut self,
+        link: &LinkRef,
+        filter: u32,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<T, Error> {
+        let mut request = request(link::GET, |w| {
+            link::put_link(w, 0, link, 0, 0);
+            if filter != 0 {
+                w.u32(link::attr::EXT_MASK, filter);
+            }
+        });
+        let take = |message: Message<'_>| read(message.body);
+        self.socket
+            .ask(&mut request, &|| link.to_string(), Operation::Read, take)
+    }
+
+    /// All addresses of all links, IPv4 first.
+    pub fn addresses(&mut self) -> Result<Vec<Address>, Error> {
+        self.addresses_where(None)
+    }
+
+    /// All addresses of one link, IPv4 first; `ENODEV` when there is no such link.
+    pub fn addresses_of(&mut self, link: LinkIndex) -> Result<Vec<Address>, Error> {
+        self.addresses_where(Some(link))
+    }
+
+    fn addresses_where(&mut self, link: Option<LinkIndex>) -> Result<Vec<Address>, Error> {
+        let object = link.map_or_else(
+            || "addresses".into(),
+            |link| format!("addresses of link {link}"),
+        );
+        let mut all = Vec::new();
+        for family in Family::ALL {
+            let request = request(address::GET, |w| {
+                w.put(&[family.number(), 0, 0, 0]);
+                w.put(&link.map_or(0, |link| link.0).to_ne_bytes());
+            });
+            all.extend(self.list(request, &object, address::NEW, Address::read)?);
+        }
+        Ok(all)
+    }
+
+    /// All routes of a family in all tables; cached ones are left out.
+    pub fn routes(&mut self, family: Family) -> Result<Vec<Route>, Error> {
+        self.routes_where(RouteFilter::all(family))
+    }
+
+    /// The routes of a family that match; a table that does not exist has none.
+    pub fn routes_where(&mut self, filter: RouteFilter) -> Result<Vec<Route>, Error> {
+        let request = request(route::GET, |w| {
+            w.put(&[filter.family.number(), 0, 0, 0]);
+            w.put(&[0, filter.protocol.unwrap_or(0), 0, 0]);
+            w.put(&[0; 4]);
+            if let Some(table) = filter.table {
+                w.u32(route::attr::TABLE, table);
+            }
+            if let Some(link) = filter.link {
+                w.u32(route::attr::OIF, link.0);
+            }
+        });
+        let read = |body: &[u8]| {
+            if Route::is_cached(body) {
+                None
+            } else {
+                Route::read(body)
+            }
+        };
+        match self.list(
+            request,
+            &format!("{} routes", filter.family),
+            route::NEW,
+            read,
+        ) {
+            Err(error) if filter.table.is_some() && error.is_not_found() => Ok(Vec::new()),
+            routes => routes,
+        }
+    }
+
+    /// The kernel's own answer: how a packet from here to `ip` goes. The answer's destination is `ip`
+    /// itself; `ENETUNREACH` or `EHOSTUNREACH` when there is no way.
+    pub fn route_to(&mut self, ip: IpAddr) -> Result<Route, Error> {
+        self.lookup(&RouteLookup::to(ip))
+    }
+
+    /// The kernel's own answer about a packet.
+    pub fn lookup(&mut self, lookup: &RouteLookup) -> Result<Route, Error> {
+        let family = Family::of(lookup.to);
+        let mut request = request(route::GET, |w| {
+            let flags = route::LOOKUP_TABLE | if lookup.entry { route::FIB_MATCH } else { 0 };
+            let source = lookup.from.map_or(0, |_| family.bits());
+            w.put(&[family.number(), family.bits(), source, 0]);
+            w.put(&[0; 4]);
+            w.put(&flags.to_ne_bytes());
+            w.ip(route::attr::DST, lookup.to);
+            if let Some(from) = lookup.from {
+                w.ip(route::attr::SRC, from);
+            }
+            if let Some(iif) = lookup.iif {
+                w.u32(route::attr::IIF, iif.0);
+            }
+            if let Some(oif) = lookup.oif {
+                w.u32(route::attr::OIF, oif.0);
+            }
+            if lookup.mark != 0 {
+                w.u32(route::attr::MARK, lookup.mark);
+            }
+        });
+        let object = || format!("route to {}", lookup.to);
+        self.socket
+            .ask(&mut request, &object, Operation::LookUp, |m| {
+                Route::read(m.body)
+            })
+    }
+
+    /// All neighbours of a family.
+    pub fn neighbours(&mut self, family: Family) -> Result<Vec<Neighbour>, Error> {
+        let request = neighbour_request(family.number(), None);
+        self.list(
+            request,
+            &format!("{family} neighbours"),
+            neighbour::NEW,
+            Neighbour::read,
+        )
+    }
+
+    /// Forwarding entries of all bridges and VXLAN devices, or of one port or device.
+    pub fn fdb(&mut self, link: Option<LinkIndex>) -> Result<Vec<FdbEntry>, Error> {
+        let request = neighbour_request(neighbour::BRIDGE, link);
+        let mut entries = self.list(
+            request,
+            "forwarding entries",
+            neighbour::NEW,
+            FdbEntry::read,
+        )?;
+        entries.retain(|entry| link.is_none_or(|link| entry.link == link));
+        Ok(entries)
+    }
+
+    /// All routing rules of a family.
+    pub fn rules(&mut self, family: Family) -> Result<Vec<Rule>, Error> {
+        let request = request(rule::GET, |w| {
+            w.put(&[family.number()]);
+            w.put(&[0; 11]);
+        });
+        self.list(request, &format!("{family} rules"), rule::NEW, Rule::read)
+    }
+
+    /// All nexthop objects.
+    pub fn next_hops(&mut self) -> Result<Vec<NextHop>, Error> {
+        let request = request(next_hop::GET, |w| w.put(&[0; 8]));
+        self.list(request, "nexthops", next_hop::NEW, NextHop::read)
+    }
+
+    fn list<T>(
+        &mut self,
+        mut request: Writer,
+        object: &str,
+        kind: u16,
+        read: impl Fn(&[u8]) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        let take = |message: Message<'_>| (message.kind == kind).then(|| read(message.body))?;
+        self.socket.dump(&mut request, &|| object.to_owned(), take)
+    }
+}
+
+fn request(kind: u16, body: impl FnOnce(&mut Writer)) -> Writer {
+    let mut w = Writer::default();
+    w.message(kind, 0, body);
+    w
+}
+
+fn neighbour_request(family: u8, link: Option<LinkIndex>) -> Writer {
+    request(neighbour::GET, |w| {
+        let (state, flags) = (NeighbourState(0), NeighbourFlags(0));
+        // A strict request for forwarding entries names one device in the header.
+        let index = link.unwrap_or_default();
+        neighbour::put_header(w, family, index, state, flags);
+    })
+}

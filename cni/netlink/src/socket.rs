@@ -1,0 +1,376 @@
+//! One netlink socket: requests with acknowledgement, dumps, many messages in one send.
+//!
+//! The socket owns a sequence number and a receive buffer, nothing else. The kernel handles a request
+//! within `sendmsg`, so that every answer waits in the queue when the call returns.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use netlink_sys::{Socket as RawSocket, SocketAddr};
+use nix::errno::Errno;
+use nix::sys::socket::{setsockopt, sockopt};
+
+use crate::error::{Error, Operation, io};
+use crate::wire::{Attrs, Bytes as _, Message, Messages, Writer, control, flag};
+
+/// Room for the largest datagram that the kernel sends for a dump (32 KiB), twice.
+const BUFFER: usize = 64 * 1024;
+
+/// How often a dump that changed while it was read is started again.
+const DUMP_ATTEMPTS: u32 = 8;
+
+/// Receive buffer of a request socket in bytes: a batch of 64 KiB of small messages may fail in each.
+const REQUEST_BUFFER: usize = 1024 * 1024;
+
+/// The kernel's verdict about one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) errno: Errno,
+    pub(crate) message: Option<String>,
+    pub(crate) offset: Option<u32>,
+}
+
+impl Refusal {
+    pub(crate) fn into_error(self, operation: Operation, object: String) -> Error {
+        let Self {
+            errno,
+            message,
+            offset,
+        } = self;
+        Error::Refused {
+            operation,
+            object,
+            errno,
+            message,
+            offset,
+        }
+    }
+}
+
+/// An answer to an earlier message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Answer {
+    Done,
+    Refused(Refusal),
+}
+
+#[derive(Debug)]
+pub(crate) struct Socket {
+    raw: RawSocket,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+impl Socket {
+    /// Opens a socket of `protocol` in the calling thread's network namespace.
+    pub(crate) fn open(protocol: isize) -> Result<Self, Error> {
+        let failed = |doing| move |source| Error::Socket { doing, source };
+        let raw = RawSocket::new(protocol).map_err(failed("open"))?;
+        raw.connect(&SocketAddr::new(0, 0))
+            .map_err(failed("connect"))?;
+        raw.set_ext_ack(true)
+            .map_err(failed("set extended acknowledgements on"))?;
+        raw.set_cap_ack(true)
+            .map_err(failed("set short acknowledgements on"))?;
+        let socket = Self {
+            raw,
+            sequence: 0,
+            buffer: Vec::new(),
+        };
+        socket.enlarge(REQUEST_BUFFER);
+        Ok(socket)
+    }
+
+    /// Makes the kernel check dump requests and filter by them (`NETLINK_GET_STRICT_CHK`).
+    pub(crate) fn set_strict(&self) -> Result<(), Error> {
+        self.raw
+            .set_netlink_get_strict_chk(true)
+            .map_err(|source| Error::Socket {
+                doing: "set strict checks on",
+                source,
+            })
+    }
+
+    /// Asks for a larger receive buffer; without `CAP_NET_ADMIN` the system's limit holds, which only
+    /// makes an overrun likelier, and an overrun is noticed.
+    pub(crate) fn enlarge(&self, bytes: usize) {
+        if setsockopt(&self.raw, sockopt::RcvBufForce, &bytes).is_err() {
+            let _ = setsockopt(&self.raw, sockopt::RcvBuf, &bytes);
+        }
+    }
+
+    pub(crate) fn raw(&self) -> &RawSocket {
+        &self.raw
+    }
+
+    /// Sends all messages of `request` with one acknowledgement, asked of the last; calls `refused` with
+    /// the index of each message that the kernel refused.
+    pub(crate) fn transact(
+        &mut self,
+        request: &mut Writer,
+        mut refused: impl FnMut(&Writer, usize, Refusal),
+    ) -> Result<(), Error> {
+        let count = request.starts().len();
+        let Some(last) = count.checked_sub(1) else {
+            return Ok(());
+        };
+        let first = self.stamp(request, last);
+        self.send(request)?;
+        loop {
+            let mut finished = false;
+            self.receive("a change was acknowledged")?;
+            for message in Messages(&self.buffer) {
+                let index = message.sequence.wrapping_sub(first) as usize;
+                if index >= count {
+                    continue;
+                }
+                if let Some(Answer::Refused(refusal)) = answer(message) {
+                    refused(request, index, refusal);
+                    finished |= index == last;
+                } else if message.kind == control::ERROR {
+                    finished |= index == last;
+                }
+            }
+            if finished {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Numbers the messages, asks the last for an acknowledgement, returns the first number.
+    fn stamp(&mut self, request: &mut Writer, last: usize) -> u32 {
+        let first = self.sequence.wrapping_add(1);
+        for index in 0..=last {
+            self.sequence = self.sequence.wrapping_add(1);
+            let ack = if index == last { flag::ACK } else { 0 };
+            request.stamp(index, self.sequence, flag::REQUEST | ack);
+        }
+        first
+    }
+
+    /// Sends one request and hands its one answer to `take`.
+    pub(crate) fn ask<T>(
+        &mut self,
+        request: &mut Writer,
+        object: &dyn Fn() -> String,
+        operation: Operation,
+        take: impl Fn(Message<'_>) -> Option<T>,
+    ) -> Result<T, Error> {
+        self.sequence = self.sequence.wrapping_add(1);
+        request.stamp(0, self.sequence, flag::REQUEST);
+        self.send(request)?;
+        loop {
+            self.receive("an object was read")?;
+            for message in Messages(&self.buffer) {
+                if message.sequence != self.sequence {
+                    continue;
+                }
+                return match answer(message) {
+                    Some(Answer::Refused(refusal)) => Err(refusal.into_error(operation, object())),
+                    Some(Answer::Done) => Err(Error::Malformed { object: object() }),
+                    None => take(message).ok_or_else(|| Error::Malformed { object: object() }),
+                };
+            }
+        }
+    }
+
+    /// Reads a whole list; starts again when it changed meanwhile (`NLM_F_DUMP_INTR`).
+    pub(crate) fn dump<T>(
+        &mut self,
+        request: &mut Writer,
+        object: &dyn Fn() -> String,
+        take: impl Fn(Message<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        for _ in 0..DUMP_ATTEMPTS {
+            self.sequence = self.sequence.wrapping_add(1);
+            request.stamp(0, self.sequence, flag::REQUEST | flag::DUMP);
+            self.send(request)?;
+            if let Some(items) = self.read_dump(object, &take)? {
+                return Ok(items);
+            }
+        }
+        Err(Error::Unsteady {
+            object: object(),
+            attempts: DUMP_ATTEMPTS,
+        })
+    }
+
+    /// The items of one dump, or nothing when the kernel says that it changed while being read.
+    fn read_dump<T>(
+        &mut self,
+        object: &dyn Fn() -> String,
+        take: &impl Fn(Message<'_>) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, Error> {
+        let mut items = Vec::new();
+        let mut steady = true;
+        loop {
+            self.receive("a list was read")?;
+            for message in Messages(&self.buffer) {
+                if message.sequence != self.sequence {
+                    continue;
+                }
+                steady &= message.flags & flag::DUMP_INTR == 0;
+                match answer(message) {
+                    // nf_tables ends a dump with EINTR when a transaction was committed meanwhile.
+                    Some(Answer::Refused(Refusal {
+                        errno: Errno::EINTR,
+                        ..
+                    })) => return Ok(None),
+                    Some(Answer::Refused(refusal)) => {
+                        return Err(refusal.into_error(Operation::List, object()));
+                    }
+                    Some(Answer::Done) => return Ok(steady.then_some(items)),
+                    None => items.extend(take(message)),
+                }
+            }
+        }
+    }
+
+    fn send(&self, request: &Writer) -> Result<(), Error> {
+        loop {
+            match self.raw.send(request.bytes(), 0) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(source) => {
+                    return Err(Error::Socket {
+                        doing: "send on",
+                        source,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Fills the buffer with the next datagram. `doing` is for the text of an overrun.
+    pub(crate) fn receive(&mut self, doing: &str) -> Result<&[u8], Error> {
+        self.buffer.clear();
+        self.buffer.reserve(BUFFER);
+        loop {
+            match self.raw.recv(&mut self.buffer, nix::libc::MSG_TRUNC) {
+                Ok(length) if length > self.buffer.len() => {
+                    return Err(Error::Socket {
+                        doing: "receive on",
+                        source: io(Errno::EMSGSIZE),
+                    });
+                }
+                Ok(_) => return Ok(&self.buffer),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => {
+                    return Err(Error::Overrun {
+                        doing: doing.to_owned(),
+                    });
+                }
+                Err(source) => {
+                    return Err(Error::Socket {
+                        doing: "receive on",
+                        source,
+                    });
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.raw.as_fd()
+    }
+}
+
+/// What a control message says; `None` for a message with an object.
+fn answer(message: Message<'_>) -> Option<Answer> {
+    if !matches!(
+        message.kind,
+        control::ERROR | control::DONE | control::OVERRUN
+    ) {
+        return None;
+    }
+    if message.kind == control::OVERRUN {
+        return Some(Answer::Refused(Refusal {
+            errno: Errno::ENOBUFS,
+            message: None,
+            offset: None,
+        }));
+    }
+    #[expect(
+        clippy::cast_possible_wrap,
+        reason = "the kernel writes a signed number here"
+    )]
+    let code = message.body.u32_at(0).unwrap_or(0) as i32;
+    if code == 0 {
+        return Some(Answer::Done);
+    }
+    let (text, offset) = extended(message);
+    Some(Answer::Refused(Refusal {
+        errno: Errno::from_raw(code.wrapping_neg()),
+        message: text,
+        offset,
+    }))
+}
+
+/// The text and the attribute offset of an extended acknowledgement (`NLMSGERR_ATTR_*`).
+fn extended(message: Message<'_>) -> (Option<String>, Option<u32>) {
+    const TEXT: u16 = 1;
+    const OFFSET: u16 = 2;
+    if message.flags & flag::ACK_TLVS == 0 {
+        return (None, None);
+    }
+    let mut start = 4;
+    if message.kind == control::ERROR {
+        start += crate::wire::HEADER;
+        if message.flags & flag::CAPPED == 0 {
+            // The request follows in full: its header says how long it is.
+            let length = message
+                .body
+                .u32_at(4)
+                .and_then(|length| usize::try_from(length).ok());
+            start =
+                4_usize.saturating_add(crate::wire::align(length.unwrap_or(crate::wire::HEADER)));
+        }
+    }
+    let attrs = Attrs(message.body.get(start..).unwrap_or_default());
+    (
+        attrs.find(TEXT).map(|text| text.text()),
+        attrs.find(OFFSET).and_then(|offset| offset.u32_at(0)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_acknowledgement_is_read_with_and_without_the_request_in_it() {
+        for capped in [true, false] {
+            let mut w = Writer::default();
+            let flags = flag::ACK_TLVS | if capped { flag::CAPPED } else { 0 };
+            w.message(control::ERROR, flags, |w| {
+                w.put(&(-22_i32).to_ne_bytes());
+                let mut request = Writer::default();
+                request.message(16, 1, |w| w.put(&[7; 16]));
+                w.put(if capped {
+                    &request.bytes()[..16]
+                } else {
+                    request.bytes()
+                });
+                w.text(1, "Invalid header");
+                w.u32(2, 20);
+            });
+            let message = Messages(w.bytes()).next().unwrap();
+            assert_eq!(
+                answer(message),
+                Some(Answer::Refused(Refusal {
+                    errno: Errno::EINVAL,
+                    message: Some("Invalid header".into()),
+                    offset: Some(20),
+                }))
+            );
+        }
+    }
+
+    #[test]
+    fn any_answer_is_read_without_panic() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            Messages(bytes).for_each(|message| drop(answer(message)));
+        });
+    }
+}
