@@ -1,0 +1,184 @@
+//! The documents, checked: links lead somewhere, and every setting is described.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path)
+        .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
+}
+
+/// Every Markdown file that is part of the project.
+fn documents(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && !name.starts_with('.') && name != "target" {
+            documents(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+}
+
+/// The text outside of fenced code.
+fn prose(text: &str) -> String {
+    let mut code = false;
+    let outside = text.lines().filter(|line| {
+        let fence = line.trim_start().starts_with("```");
+        code ^= fence;
+        !code && !fence
+    });
+    outside.collect::<Vec<_>>().join("\n")
+}
+
+/// Targets of `[text](target)`.
+fn links(text: &str) -> Vec<String> {
+    let ends = text
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'));
+    ends.map(|(target, _)| target.to_owned()).collect()
+}
+
+/// What a heading is called in a link: lower case, spaces as dashes, no punctuation.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| -> String {
+        let title = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = title
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_relative_link_leads_to_a_file_and_a_heading_of_it() {
+    let mut found = Vec::new();
+    documents(&root(), &mut found);
+    assert!(found.len() > 5, "only {found:?} found");
+    let mut broken = Vec::new();
+    for document in &found {
+        for link in links(&prose(&read(document))) {
+            if link.contains("://") || link.starts_with("mailto:") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target = match file {
+                "" => document.clone(),
+                file => document.parent().unwrap().join(file),
+            };
+            let there = target.exists()
+                && (anchor.is_empty() || anchors(&prose(&read(&target))).contains(anchor));
+            if !there {
+                broken.push(format!("{}: {link}", document.display()));
+            }
+        }
+    }
+    assert!(
+        broken.is_empty(),
+        "links that lead nowhere:\n{}",
+        broken.join("\n")
+    );
+}
+
+/// The paths of all values that the chart's schema knows, and of the groups above them.
+fn schema_paths(schema: &Value, prefix: &str, found: &mut Vec<String>) {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+        found.push(prefix.to_owned());
+        return;
+    };
+    for (name, inner) in properties {
+        let path = if prefix.is_empty() {
+            name.clone()
+        } else {
+            format!("{prefix}.{name}")
+        };
+        schema_paths(inner, &path, found);
+    }
+}
+
+fn values() -> Vec<String> {
+    let schema = read(&root().join("charts/fairlead/values.schema.json"));
+    let mut found = Vec::new();
+    schema_paths(&serde_json::from_str(&schema).unwrap(), "", &mut found);
+    found.retain(|path| path != "global");
+    found
+}
+
+/// The first column of the tables in docs/configure.md, with the second.
+fn described() -> Vec<(String, String)> {
+    let text = read(&root().join("docs/configure.md"));
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+    let row = |rest: &str| {
+        let (key, columns) = rest.split_once('`')?;
+        let second = columns.trim_start_matches([' ', '|']).split('|').next()?;
+        Some((key.to_owned(), second.trim().to_owned()))
+    };
+    rows.filter_map(row).collect()
+}
+
+#[test]
+fn every_value_of_the_chart_is_described() {
+    let described: BTreeSet<String> = described().into_iter().map(|(key, _)| key).collect();
+    let covered = |path: &str| {
+        let ends = path
+            .match_indices('.')
+            .map(|(end, _)| end)
+            .chain([path.len()]);
+        ends.into_iter().any(|end| described.contains(&path[..end]))
+    };
+    let missing: Vec<_> = values().into_iter().filter(|path| !covered(path)).collect();
+    assert!(missing.is_empty(), "not in docs/configure.md: {missing:?}");
+}
+
+#[test]
+fn every_key_described_as_a_value_is_one() {
+    let values: BTreeSet<String> = values().into_iter().collect();
+    let stale: Vec<_> = described()
+        .into_iter()
+        .filter(|(key, place)| place == "both" && !values.contains(key))
+        .collect();
+    assert!(
+        stale.is_empty(),
+        "in docs/configure.md, but not in the chart's schema: {stale:?}"
+    );
+}
+
+#[test]
+fn every_value_in_the_charts_readme_has_a_description() {
+    let text = read(&root().join("charts/fairlead/README.md"));
+    let bare: Vec<_> = text.lines().filter(|line| line.ends_with("|  |")).collect();
+    assert!(bare.is_empty(), "values.yaml says nothing about: {bare:?}");
+}
+
+#[test]
+fn every_condition_of_the_agent_is_in_the_troubleshooting_page() {
+    let source = read(&root().join("agent/src/conditions.rs"));
+    let arms = source
+        .lines()
+        .filter(|line| line.trim_start().starts_with("Self::"));
+    let names: Vec<_> = arms.filter_map(|line| line.split('"').nth(1)).collect();
+    assert!(names.len() > 10, "only {names:?} found");
+    let page = read(&root().join("docs/troubleshoot.md"));
+    let missing: Vec<_> = names
+        .iter()
+        .filter(|name| !page.contains(&format!("| `{name}` |")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "not in docs/troubleshoot.md: {missing:?}"
+    );
+}
