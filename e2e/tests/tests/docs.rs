@@ -10,7 +10,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .canonicalize()
-        .unwrap()
+        .expect("the root of the workspace")
 }
 
 fn read(path: &Path) -> String {
@@ -20,9 +20,13 @@ fn read(path: &Path) -> String {
 
 /// Every Markdown file that is part of the project.
 fn documents(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    for entry in fs::read_dir(folder).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
+        let name = path
+            .file_name()
+            .expect("an entry has a name")
+            .to_string_lossy()
+            .into_owned();
         if path.is_dir() && !name.starts_with('.') && name != "target" {
             documents(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "md") {
@@ -78,7 +82,7 @@ fn every_relative_link_leads_to_a_file_and_a_heading_of_it() {
             let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
             let target = match file {
                 "" => document.clone(),
-                file => document.parent().unwrap().join(file),
+                file => document.parent().expect("a file has a folder").join(file),
             };
             let there = target.exists()
                 && (anchor.is_empty() || anchors(&prose(&read(&target))).contains(anchor));
@@ -113,7 +117,11 @@ fn schema_paths(schema: &Value, prefix: &str, found: &mut Vec<String>) {
 fn values() -> Vec<String> {
     let schema = read(&root().join("charts/fairlead/values.schema.json"));
     let mut found = Vec::new();
-    schema_paths(&serde_json::from_str(&schema).unwrap(), "", &mut found);
+    schema_paths(
+        &serde_json::from_str(&schema).expect("the schema is JSON"),
+        "",
+        &mut found,
+    );
     found.retain(|path| path != "global");
     found
 }
