@@ -190,3 +190,15 @@ fn every_condition_of_the_agent_is_in_the_troubleshooting_page() {
         "not in docs/troubleshoot.md: {missing:?}"
     );
 }
+
+#[test]
+fn every_metric_of_the_agent_is_described() {
+    let series = read(&root().join("agent/tests/metrics.txt"));
+    let page = read(&root().join("docs/metrics.md"));
+    let missing: BTreeSet<_> = series
+        .lines()
+        .filter_map(|line| line.split('{').next())
+        .filter(|name| !page.contains(&format!("| `{name}` |")))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/metrics.md: {missing:?}");
+}
