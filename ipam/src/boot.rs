@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{IpamError, Result};
 use crate::owner::Netns;
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -21,11 +21,11 @@ impl BootId {
     /// # Errors
     /// `/proc` is not mounted or does not hold a UUID there.
     pub fn current() -> Result<Self> {
-        let text = std::fs::read_to_string(BOOT_ID).map_err(Error::io("read", BOOT_ID))?;
+        let text = std::fs::read_to_string(BOOT_ID).map_err(IpamError::io("read", BOOT_ID))?;
         let odd = || io::Error::new(io::ErrorKind::InvalidData, "not a UUID");
         Self::parse(&text)
             .ok_or_else(odd)
-            .map_err(Error::io("read", BOOT_ID))
+            .map_err(IpamError::io("read", BOOT_ID))
     }
 
     fn parse(text: &str) -> Option<Self> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Deserializer};
 
-use crate::error::{Error, RangeError, Result};
+use crate::error::{IpamError, RangeError, Result};
 use crate::range::{Range, RangeSet};
 use crate::resolver::{self, Dns};
 
@@ -39,7 +39,7 @@ impl NetworkName {
         if starts && name.len() <= 200 && name.bytes().all(legal) {
             return Ok(Self(name.to_owned()));
         }
-        Err(Error::Config {
+        Err(IpamError::Config {
             key: "name",
             value: format!("{name:?}"),
             legal: "a letter or digit, then letters, digits, '_', '.', '-', at most 200 in all"
@@ -99,7 +99,7 @@ impl Config {
     /// Broken JSON, missing keys, or values out of their range.
     pub fn parse(stdin: &[u8], cni_args: &str) -> Result<Self> {
         let raw: RawNet =
-            serde_json::from_slice(stdin).map_err(|source| Error::Decode { source })?;
+            serde_json::from_slice(stdin).map_err(|source| IpamError::Decode { source })?;
         let Some(ipam) = raw.ipam else {
             return Err(missing(
                 "ipam",
@@ -129,7 +129,7 @@ impl Config {
         let place = |range: &IpNetwork| format!("pod range {range}");
         let at = |range: &IpNetwork| {
             let set = Range::pods(*range).and_then(|pods| RangeSet::new(vec![pods]));
-            set.map_err(|source| Error::Range {
+            set.map_err(|source| IpamError::Range {
                 place: place(range),
                 source,
             })
@@ -247,7 +247,7 @@ fn range_sets(
             .map(RawRange::check)
             .collect::<Result<Vec<_>, _>>();
         let set = checked.and_then(RangeSet::new);
-        sets.push(set.map_err(|source| Error::Range {
+        sets.push(set.map_err(|source| IpamError::Range {
             place: format!("range set {index}"),
             source,
         })?);
@@ -264,7 +264,7 @@ fn check_sets(sets: &[RangeSet]) -> Result<()> {
         ));
     }
     if sets.len() > MAX_SETS {
-        return Err(Error::Config {
+        return Err(IpamError::Config {
             key: "ipam.ranges",
             value: format!("with {} range sets", sets.len()),
             legal: format!("at most {MAX_SETS}, one address of each is given to every pod"),
@@ -277,7 +277,7 @@ fn check_sets(sets: &[RangeSet]) -> Result<()> {
         {
             let (first, second) = (set.to_string(), sets[index + 1 + other].to_string());
             let place = format!("range sets {index} and {}", index + 1 + other);
-            return Err(Error::Range {
+            return Err(IpamError::Range {
                 place,
                 source: RangeError::Overlap { first, second },
             });
@@ -293,7 +293,7 @@ fn check_version(version: &str, sets: &[RangeSet]) -> Result<()> {
     if !old || (v4 <= 1 && sets.len() - v4 <= 1) {
         return Ok(());
     }
-    Err(Error::Config {
+    Err(IpamError::Config {
         key: "cniVersion",
         value: version.to_owned(),
         legal: "more than one range set of a family needs 0.3.0 or newer".into(),
@@ -335,7 +335,7 @@ fn requested(
             Some(address) => addresses.push(address),
             None => {
                 let legal = "an IP address, with or without a prefix length".into();
-                return Err(Error::Config {
+                return Err(IpamError::Config {
                     key,
                     value: format!("{value:?}"),
                     legal,
@@ -350,9 +350,9 @@ fn requested(
 fn ip_of_cni_args(cni_args: &str) -> Option<&str> {
     let pairs = cni_args.split(';').filter_map(|pair| pair.split_once('='));
     pairs
-        .filter(|(key, value)| *key == "IP" && !value.is_empty())
+        .rev()
+        .find(|(key, value)| *key == "IP" && !value.is_empty())
         .map(|(_, value)| value)
-        .last()
 }
 
 /// A subnet with its prefix length; IPv4 mapped into IPv6 is neither of both.
@@ -372,8 +372,8 @@ fn given(value: Option<String>) -> Option<String> {
     value.filter(|value| !value.is_empty())
 }
 
-fn missing(key: &'static str, legal: &str) -> Error {
-    Error::Config {
+fn missing(key: &'static str, legal: &str) -> IpamError {
+    IpamError::Config {
         key,
         value: "is missing".into(),
         legal: legal.into(),

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use ipnetwork::IpNetwork;
 
 /// Result of this crate.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub type Result<T, E = IpamError> = std::result::Result<T, E>;
 
 /// What went wrong, with the value and what would have been legal.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum IpamError {
     /// The network configuration is not JSON or a key has the wrong type.
     #[error("cannot read the network configuration: {source}")]
     Decode {
@@ -215,7 +215,7 @@ pub enum RangeError {
     },
 }
 
-/// Class of an [`Error`], for the one place that maps errors to CNI codes.
+/// Class of an [`IpamError`], for the one place that maps errors to CNI codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -235,7 +235,7 @@ pub enum ErrorKind {
     Corrupt,
 }
 
-impl Error {
+impl IpamError {
     /// The class that decides the CNI code.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

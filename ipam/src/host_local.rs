@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::boot::Presence;
 use crate::config::MAX_SETS;
-use crate::error::{Error, Result};
+use crate::error::{IpamError, Result};
 use crate::format::Detail;
 use crate::owner::Owner;
 use crate::store::Store;
@@ -42,7 +42,7 @@ pub(crate) fn import(store: &mut Store<'_>, dir: &Path) -> Result<()> {
                 *last = Some(address);
             }
         } else if let Ok(address) = name.parse::<IpAddr>() {
-            details.extend(confirmed(store, dir, address, &text));
+            details.extend(confirmed(store, dir, address.to_canonical(), &text));
         }
     }
     let inserted = store.table.insert(details, |header| {
@@ -114,11 +114,11 @@ impl Store<'_> {
     /// A file cannot be written; the lease file is still there then.
     pub fn export_host_local(mut self) -> Result<()> {
         let dir = self.path.with_extension("");
-        std::fs::create_dir_all(&dir).map_err(Error::io("make the directory", &dir))?;
+        std::fs::create_dir_all(&dir).map_err(IpamError::io("make the directory", &dir))?;
         let _lock = lock(&dir);
         for (name, path) in files(&dir)? {
             if name.parse::<IpAddr>().is_ok() || name.starts_with(LAST) {
-                std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+                std::fs::remove_file(&path).map_err(IpamError::io("remove", &path))?;
             }
         }
         for lease in self.leases()? {
@@ -131,7 +131,7 @@ impl Store<'_> {
                 write(&dir.join(format!("{LAST}{index}")), &last.to_string())?;
             }
         }
-        std::fs::remove_file(&self.path).map_err(Error::io("remove", &self.path))
+        std::fs::remove_file(&self.path).map_err(IpamError::io("remove", &self.path))
     }
 }
 
@@ -139,12 +139,12 @@ impl Store<'_> {
 fn files(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(Error::io("read the directory", dir))?,
+        entries => entries.map_err(IpamError::io("read the directory", dir))?,
     };
     let named =
         |entry: std::fs::DirEntry| Some((entry.file_name().into_string().ok()?, entry.path()));
     let entries: io::Result<Vec<_>> = entries.collect();
-    let entries = entries.map_err(Error::io("read the directory", dir))?;
+    let entries = entries.map_err(IpamError::io("read the directory", dir))?;
     Ok(entries.into_iter().filter_map(named).collect())
 }
 
@@ -172,9 +172,9 @@ fn write(path: &Path, text: &str) -> Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(path);
-    let mut file = file.map_err(Error::io("make", path))?;
+    let mut file = file.map_err(IpamError::io("make", path))?;
     file.write_all(text.as_bytes())
-        .map_err(Error::io("write", path))
+        .map_err(IpamError::io("write", path))
 }
 
 fn options() -> OpenOptions {

@@ -9,7 +9,7 @@ use nix::fcntl::OFlag;
 
 use crate::boot::Env;
 use crate::config::NetworkName;
-use crate::error::{Error, Result};
+use crate::error::{IpamError, Result};
 use crate::host_local;
 use crate::store::{Store, load_error, write_error};
 use crate::table::{self, Disk, Table};
@@ -21,7 +21,7 @@ impl<'e> Store<'e> {
     /// # Errors
     /// The file cannot be made, read or written, is no regular file, or is damaged.
     pub fn open(data_dir: &Path, network: &NetworkName, env: &'e Env) -> Result<Self> {
-        std::fs::create_dir_all(data_dir).map_err(Error::io("make the directory", data_dir))?;
+        std::fs::create_dir_all(data_dir).map_err(IpamError::io("make the directory", data_dir))?;
         let path = path_of(data_dir, network);
         loop {
             if let Some(file) = lock(&path, true)? {
@@ -56,7 +56,7 @@ impl<'e> Store<'e> {
         host_local: &Path,
         env: &'e Env,
     ) -> Result<Self> {
-        if disk.length().map_err(Error::io("stat", &path))? == 0 {
+        if disk.length().map_err(IpamError::io("stat", &path))? == 0 {
             table::format(disk.as_ref(), env.boot).map_err(write_error(path.clone()))?;
         }
         let table = Table::load(disk).map_err(|error| load_error(&path, error))?;
@@ -85,13 +85,16 @@ fn lock(path: &Path, create: bool) -> Result<Option<File>> {
         .custom_flags(flags.bits());
     let file = match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !create => return Ok(None),
-        opened => opened.map_err(Error::io("open", path))?,
+        opened => opened.map_err(IpamError::io("open", path))?,
     };
-    file.lock().map_err(Error::io("lock", path))?;
-    let stat = file.metadata().map_err(Error::io("stat", path))?;
+    file.lock().map_err(IpamError::io("lock", path))?;
+    let stat = file.metadata().map_err(IpamError::io("stat", path))?;
     if !stat.is_file() {
         let odd = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
-        return Err(Error::io("open", path)(odd));
+        return Err(IpamError::io("open", path)(odd));
     }
     Ok((stat.nlink() > 0).then_some(file))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::error::{Error, Result};
+use crate::error::{IpamError, Result};
 use std::net::IpAddr;
 
 /// Longest container id in bytes; runtimes use 64.
@@ -32,7 +32,7 @@ impl Owner {
         let container = container.trim();
         let printable = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
         if container.is_empty() || container.len() > MAX_CONTAINER_ID || !printable(container) {
-            return Err(Error::Environment {
+            return Err(IpamError::Environment {
                 name: "CNI_CONTAINERID",
                 value: container.to_owned(),
                 legal: "1 to 192 printable ASCII characters without blanks",
@@ -40,7 +40,7 @@ impl Owner {
         }
         let sane = !ifname.contains('/') && !matches!(ifname, "." | "..") && printable(ifname);
         if ifname.is_empty() || ifname.len() > MAX_IFNAME || !sane {
-            return Err(Error::Environment {
+            return Err(IpamError::Environment {
                 name: "CNI_IFNAME",
                 value: ifname.to_owned(),
                 legal: "1 to 15 printable ASCII characters without blanks and /",
@@ -89,7 +89,7 @@ impl Netns {
     /// The path is too long to be stored or cannot be read.
     pub fn at(path: &Path) -> Result<Self> {
         let stat =
-            std::fs::metadata(path).map_err(Error::io("stat the network namespace", path))?;
+            std::fs::metadata(path).map_err(IpamError::io("stat the network namespace", path))?;
         let netns = Self {
             path: path.to_owned(),
             dev: stat.dev(),
@@ -105,7 +105,7 @@ impl Netns {
         if (1..=MAX_NETNS_PATH).contains(&length) {
             return Ok(());
         }
-        Err(Error::Environment {
+        Err(IpamError::Environment {
             name: "CNI_NETNS",
             value: self.path.display().to_string(),
             legal: "a path of 1 to 240 bytes",

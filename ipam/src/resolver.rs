@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{IpamError, Result};
 
 /// CNI's `dns` object.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,7 +19,7 @@ pub struct Dns {
 
 /// Reads the file at `path`.
 pub(crate) fn read(path: &Path) -> Result<Dns> {
-    let text = std::fs::read(path).map_err(Error::io("read resolvConf", path))?;
+    let text = std::fs::read(path).map_err(IpamError::io("read resolvConf", path))?;
     Ok(parse(&String::from_utf8_lossy(&text)))
 }
 

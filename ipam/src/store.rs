@@ -14,7 +14,7 @@ use ipnetwork::IpNetwork;
 use crate::alloc::{self, Known};
 use crate::boot::{Env, Presence};
 use crate::config::MAX_SETS;
-use crate::error::{Error, Result};
+use crate::error::{IpamError, Result};
 use crate::format::{Detail, HeaderError, OwnerTag, Slot, VERSION};
 use crate::owner::{Lease, LeaseId, Netns, Owner};
 use crate::range::RangeSet;
@@ -77,9 +77,8 @@ impl Store<'_> {
         }
         self.refuse_duplicate(request)?;
         let addresses = match self.choose(request) {
-            Err(Error::Exhausted { .. } | Error::Held { .. })
-                if self.env.reclaims && !self.reclaim()?.is_empty() =>
-            {
+            Err(IpamError::Exhausted { .. } | IpamError::Held { .. }) if self.env.reclaims => {
+                self.reclaim()?;
                 self.choose(request)?
             }
             chosen => chosen?,
@@ -199,14 +198,14 @@ impl Store<'_> {
     /// before it says no.
     ///
     /// # Errors
-    /// [`Error::Exhausted`] names the first set without a free address.
+    /// [`IpamError::Exhausted`] names the first set without a free address.
     pub fn status(&mut self, sets: &[RangeSet]) -> Result<()> {
         let full = |usage: &Usage| usage.free == 0;
         if self.env.reclaims && self.usage(sets)?.iter().any(full) {
             self.reclaim()?;
         }
         match self.usage(sets)?.into_iter().find(full) {
-            Some(Usage { range, held, .. }) => Err(Error::Exhausted { range, held }),
+            Some(Usage { range, held, .. }) => Err(IpamError::Exhausted { range, held }),
             None => Ok(()),
         }
     }
@@ -236,7 +235,7 @@ impl Store<'_> {
         let held = self.slots_of(request.owner)?;
         match held.into_iter().find(|(_, detail)| ours(detail.address)) {
             None => Ok(()),
-            Some((_, Detail { address, owner, .. })) => Err(Error::Duplicate {
+            Some((_, Detail { address, owner, .. })) => Err(IpamError::Duplicate {
                 address,
                 container: owner.container().to_owned(),
                 ifname: owner.ifname().to_owned(),
@@ -262,14 +261,14 @@ impl Store<'_> {
             let last = self.table.header().last.get(index).copied().flatten();
             let exhausted = || {
                 let Usage { range, held, .. } = self.usage_of(set);
-                Error::Exhausted { range, held }
+                IpamError::Exhausted { range, held }
             };
             chosen.push(alloc::next(set, last, &known).ok_or_else(exhausted)?);
         }
         if requested.is_empty() {
             return Ok(chosen);
         }
-        Err(Error::Unmatched {
+        Err(IpamError::Unmatched {
             addresses: join(&requested, ", "),
             sets: join(request.sets, "; "),
         })
@@ -284,7 +283,7 @@ impl Store<'_> {
         if let Some(range) = set.range_of(address) {
             let reserved = reserved.contains(&address).then_some("reserved address");
             if let Some(role) = range.special(address).or(reserved) {
-                return Err(Error::Special {
+                return Err(IpamError::Special {
                     address,
                     role,
                     subnet: range.subnet(),
@@ -301,14 +300,14 @@ impl Store<'_> {
         let holder = self
             .table
             .detail(slot, entry)
-            .map_err(Error::io("read", &self.path))?;
+            .map_err(IpamError::io("read", &self.path))?;
         let name = |of: fn(&Owner) -> &str| {
             holder
                 .as_ref()
                 .map_or("unknown", |detail| of(&detail.owner))
                 .to_owned()
         };
-        Err(Error::Held {
+        Err(IpamError::Held {
             address,
             container: name(Owner::container),
             ifname: name(Owner::ifname),
@@ -335,7 +334,7 @@ impl Store<'_> {
             let detail = self
                 .table
                 .detail(slot, entry)
-                .map_err(Error::io("read", &self.path))?;
+                .map_err(IpamError::io("read", &self.path))?;
             found.extend(
                 detail
                     .filter(|detail| detail.owner == *owner)
@@ -348,7 +347,7 @@ impl Store<'_> {
     fn details(&self) -> Result<Vec<(Slot, Option<Detail>)>> {
         let detail = |(slot, entry)| Ok((slot, self.table.detail(slot, entry)?));
         let details: std::io::Result<Vec<_>> = self.table.held().map(detail).collect();
-        details.map_err(Error::io("read", &self.path))
+        details.map_err(IpamError::io("read", &self.path))
     }
 
     /// A slot without a readable detail has no owner who could free it: `dead` gets none for it.
@@ -373,7 +372,7 @@ impl Store<'_> {
             .map_err(|error| load_error(&self.path, error))
     }
 
-    pub(crate) fn writing(&self) -> impl FnOnce(std::io::Error) -> Error + use<> {
+    pub(crate) fn writing(&self) -> impl FnOnce(std::io::Error) -> IpamError + use<> {
         write_error(self.path.clone())
     }
 }
@@ -415,10 +414,12 @@ fn join<T: std::fmt::Display>(items: &[T], between: &str) -> String {
 }
 
 /// A full disk is the one failure of a write that an operator can mend alone.
-pub(crate) fn write_error(path: PathBuf) -> impl FnOnce(std::io::Error) -> Error {
+pub(crate) fn write_error(path: PathBuf) -> impl FnOnce(std::io::Error) -> IpamError {
     move |source| match source.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Error::Full { path },
-        _ => Error::Io {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            IpamError::Full { path }
+        }
+        _ => IpamError::Io {
             operation: "write",
             path,
             source,
@@ -426,24 +427,24 @@ pub(crate) fn write_error(path: PathBuf) -> impl FnOnce(std::io::Error) -> Error
     }
 }
 
-pub(crate) fn load_error(path: &Path, error: LoadError) -> Error {
+pub(crate) fn load_error(path: &Path, error: LoadError) -> IpamError {
     let path = path.to_owned();
     match error {
-        LoadError::Io(source) => Error::Io {
+        LoadError::Io(source) => IpamError::Io {
             operation: "read",
             path,
             source,
         },
-        LoadError::Header(HeaderError::Version(found)) => Error::Version {
+        LoadError::Header(HeaderError::Version(found)) => IpamError::Version {
             path,
             found,
             known: VERSION,
         },
-        LoadError::Header(HeaderError::NotOurs) => Error::Corrupt {
+        LoadError::Header(HeaderError::NotOurs) => IpamError::Corrupt {
             path,
             reason: "no header of a lease file".into(),
         },
-        LoadError::Header(HeaderError::Checksum) => Error::Corrupt {
+        LoadError::Header(HeaderError::Checksum) => IpamError::Corrupt {
             path,
             reason: "wrong checksum of the header".into(),
         },

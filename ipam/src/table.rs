@@ -253,35 +253,29 @@ impl Table {
     /// A slot for each: the one that remembers its address, so that no address has two, else an empty
     /// one, else a new one or that of the address that is free the longest.
     fn slots_for(&mut self, new: &[Detail]) -> io::Result<Vec<Slot>> {
-        let known = |address| {
-            self.in_state(State::Freed)
-                .find(|(_, e)| e.address == address)
-        };
-        let mut slots: Vec<Option<Slot>> = new
-            .iter()
-            .map(|detail| known(detail.address).map(|(slot, _)| slot))
+        let mut freed: Vec<(u64, Slot, IpAddr)> = self
+            .in_state(State::Freed)
+            .map(|(slot, entry)| (entry.seq, slot, entry.address))
             .collect();
+        let remembered = freed.len();
+        let mut own = |detail: &Detail| {
+            let index = freed
+                .iter()
+                .position(|(.., address)| *address == detail.address)?;
+            Some(freed.swap_remove(index).1)
+        };
+        let mut slots: Vec<Option<Slot>> = new.iter().map(&mut own).collect();
+        freed.sort_unstable();
         let missing = slots.iter().filter(|slot| slot.is_none()).count();
-        while self.empty.len() < missing && self.in_state(State::Freed).count() <= REMEMBERED {
+        while self.empty.len() < missing && remembered <= REMEMBERED {
             match self.grow() {
-                Err(error) if self.in_state(State::Freed).count() < missing + new.len() => {
-                    return Err(error);
-                }
+                Err(error) if self.empty.len() + freed.len() < missing => return Err(error),
                 Err(_) => break,
                 Ok(()) => {}
             }
         }
-        let mut oldest: Vec<(u64, Slot)> = self
-            .in_state(State::Freed)
-            .map(|(slot, entry)| (entry.seq, slot))
-            .collect();
-        oldest.sort_unstable();
-        oldest.retain(|(_, slot)| !slots.contains(&Some(*slot)));
-        let mut spare = self
-            .empty
-            .iter()
-            .copied()
-            .chain(oldest.into_iter().map(|(_, slot)| slot));
+        let oldest = freed.into_iter().map(|(_, slot, _)| slot);
+        let mut spare = self.empty.iter().copied().chain(oldest);
         for slot in &mut slots {
             *slot = slot.or_else(|| spare.next());
         }
