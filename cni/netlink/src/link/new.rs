@@ -9,7 +9,8 @@ use crate::wire::{Writer, flag};
 /// `VETH_INFO_PEER`.
 const VETH_PEER: u16 = 1;
 
-/// A link to be made.
+/// A link to be made. The kernel takes an alias only for a link that is there: see
+/// [`LinkChange::alias`](super::LinkChange::alias).
 #[derive(Debug, Clone)]
 pub struct NewLink<'fd> {
     /// Its name.
@@ -26,8 +27,6 @@ pub struct NewLink<'fd> {
     pub master: Option<LinkIndex>,
     /// Whether it is set up at once.
     pub up: bool,
-    /// A text for administrators.
-    pub alias: Option<String>,
     /// The namespace to make it in; the socket's when `None`.
     pub netns: Option<BorrowedFd<'fd>>,
     /// Receive and transmit queues of a veth, both ends. More than one costs time and memory for each.
@@ -72,7 +71,6 @@ impl<'fd> NewLink<'fd> {
             mtu: None,
             master: None,
             up: false,
-            alias: None,
             netns: None,
             queues: 1,
         }
@@ -104,9 +102,6 @@ impl<'fd> NewLink<'fd> {
             put_common(w, self.mac, self.mtu, self.netns);
             if let Some(master) = self.master {
                 w.u32(attr::MASTER, master.0);
-            }
-            if let Some(alias) = &self.alias {
-                w.text(attr::IFALIAS, alias);
             }
             if matches!(self.kind, NewKind::Veth(_)) {
                 self.put_queues(w);

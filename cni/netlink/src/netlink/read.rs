@@ -192,7 +192,14 @@ impl Netlink {
     pub fn lookup(&mut self, lookup: &RouteLookup) -> Result<Route, Error> {
         let family = Family::of(lookup.to);
         let mut request = request(route::GET, |w| {
-            let flags = route::LOOKUP_TABLE | if lookup.entry { route::FIB_MATCH } else { 0 };
+            // IPv6 always names the table, and refuses to be asked for it.
+            let table = if family == Family::V4 {
+                route::LOOKUP_TABLE
+            } else {
+                0
+            };
+            let entry = if lookup.entry { route::FIB_MATCH } else { 0 };
+            let flags = table | entry;
             let source = lookup.from.map_or(0, |_| family.bits());
             w.put(&[family.number(), family.bits(), source, 0]);
             w.put(&[0; 4]);

@@ -1,0 +1,148 @@
+//! Whether one namespace reaches another, without ping: a TCP and a UDP service that says who asks.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use nix::sys::socket::{setsockopt, sockopt::ReceiveTimeout};
+use nix::sys::time::{TimeVal, TimeValLike as _};
+
+use crate::namespace::Namespace;
+
+/// How long a client waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a server waits before it looks whether to stop, in milliseconds.
+const TICK: u32 = 50;
+
+/// What a client sends.
+const QUESTION: &[u8] = b"who am I";
+
+/// A running service; it stops when this is dropped.
+#[derive(Debug)]
+pub struct Echo {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Serves TCP and UDP on `port` of every address in `ns`, both families: the answer to anything is the
+/// client's address, a line end, and what it sent.
+pub fn serve_echo(ns: &Namespace, port: u16) -> Result<Echo> {
+    let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
+    let (tcp, udp) =
+        ns.run(|| Ok::<_, std::io::Error>((TcpListener::bind(any)?, UdpSocket::bind(any)?)))??;
+    let tick = TimeVal::milliseconds(i64::from(TICK));
+    setsockopt(&tcp, ReceiveTimeout, &tick).context("set a timeout")?;
+    setsockopt(&udp, ReceiveTimeout, &tick).context("set a timeout")?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (stop_tcp, stop_udp) = (Arc::clone(&stop), Arc::clone(&stop));
+    let threads = vec![
+        std::thread::spawn(move || serve_tcp(&tcp, &stop_tcp)),
+        std::thread::spawn(move || serve_udp(&udp, &stop_udp)),
+    ];
+    Ok(Echo { stop, threads })
+}
+
+fn serve_tcp(listener: &TcpListener, stop: &Arc<AtomicBool>) {
+    while !stop.load(Ordering::Relaxed) {
+        if let Ok((stream, peer)) = listener.accept() {
+            let stop = Arc::clone(stop);
+            std::thread::spawn(move || {
+                let _ = converse(stream, peer, &stop);
+            });
+        }
+    }
+}
+
+/// Answers one client until it or the service ends.
+fn converse(mut stream: TcpStream, peer: SocketAddr, stop: &AtomicBool) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_millis(TICK.into())))?;
+    let mut buffer = [0; 2048];
+    while !stop.load(Ordering::Relaxed) {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => stream.write_all(&answer(peer, &buffer[..length]))?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn serve_udp(socket: &UdpSocket, stop: &AtomicBool) {
+    let mut buffer = [0; 2048];
+    while !stop.load(Ordering::Relaxed) {
+        if let Ok((length, peer)) = socket.recv_from(&mut buffer) {
+            let _ = socket.send_to(&answer(peer, &buffer[..length]), peer);
+        }
+    }
+}
+
+fn answer(peer: SocketAddr, question: &[u8]) -> Vec<u8> {
+    let mut answer = format!("{}\n", peer.ip().to_canonical()).into_bytes();
+    answer.extend_from_slice(question);
+    answer
+}
+
+/// Whether a TCP connection from `ns` to the service at `to` works within a second.
+pub fn can_reach(ns: &Namespace, to: SocketAddr) -> Result<bool> {
+    Ok(source_seen(ns, to)?.is_some())
+}
+
+/// The source address that the service at `to` sees when `ns` connects to it by TCP; `None` when it
+/// cannot be reached within a second.
+pub fn source_seen(ns: &Namespace, to: SocketAddr) -> Result<Option<IpAddr>> {
+    let asked = ns.run(|| {
+        let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(QUESTION)?;
+        stream.shutdown(std::net::Shutdown::Write)?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok::<_, std::io::Error>(answer)
+    })?;
+    Ok(asked.ok().and_then(|answer| source(&answer)))
+}
+
+/// Whether the service at `to` answers a UDP packet from `ns` within a second; lost ones are repeated.
+pub fn can_reach_udp(ns: &Namespace, to: SocketAddr) -> Result<bool> {
+    let asked = ns.run(|| {
+        let any: IpAddr = if to.is_ipv4() {
+            [0; 4].into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.set_read_timeout(Some(PATIENCE / 5))?;
+        let end = Instant::now() + PATIENCE;
+        let mut buffer = [0; 256];
+        while Instant::now() < end {
+            // An unreachable destination is reported by an error that may be over a moment later.
+            let _ = socket.send_to(QUESTION, to);
+            if let Ok((length, _)) = socket.recv_from(&mut buffer) {
+                return Ok(source(&String::from_utf8_lossy(&buffer[..length])).is_some());
+            }
+        }
+        Ok::<_, std::io::Error>(false)
+    })?;
+    Ok(asked?)
+}
+
+/// The address in an answer, when it is one to our question.
+fn source(answer: &str) -> Option<IpAddr> {
+    let (ip, question) = answer.split_once('\n')?;
+    (question.as_bytes() == QUESTION).then(|| ip.parse().ok())?
+}

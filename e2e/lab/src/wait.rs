@@ -1,0 +1,26 @@
+//! Waiting for a condition.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// How long to wait between two looks.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Looks until `holds` is true; after `limit` the error says `what` did not come about.
+pub fn wait_until(
+    limit: Duration,
+    what: &str,
+    mut holds: impl FnMut() -> Result<bool>,
+) -> Result<()> {
+    let end = Instant::now() + limit;
+    loop {
+        if holds()? {
+            return Ok(());
+        }
+        if Instant::now() >= end {
+            bail!("not within {limit:?}: {what}");
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
