@@ -1,0 +1,202 @@
+//! The underlay: a switch and router in the control plane's namespace, a cable to every node and
+//! one to the world outside. Every step may be repeated.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::enter;
+use crate::kubectl::Node;
+use crate::member::{self, Process};
+use crate::plan::{Cluster, Member, ROUTER};
+
+const SWITCH: &str = "ul0";
+const UPLINK: &str = "eth0";
+/// Documentation ranges (RFC 5737, RFC 3849) for the world beyond the cluster network.
+const WORLD: (&str, &str) = ("203.0.113", "2001:db8:113:");
+const UNDERLAY: (&str, &str) = ("10.240.0.0/24", "fd00:240::/64");
+
+/// The switch, its addresses and forwarding.
+pub(crate) fn router(router: &Process) -> Result<()> {
+    let mut script = String::from("link set lo up\n");
+    if !has_link(router, SWITCH)? {
+        writeln!(script, "link add {SWITCH} type bridge")?;
+    }
+    write!(
+        script,
+        "link set {SWITCH} up\n\
+         address replace {}/24 dev {SWITCH}\n\
+         address replace {}/64 dev {SWITCH} nodad\n",
+        ROUTER.0, ROUTER.1
+    )?;
+    ip(router, &script)?;
+    forward(router)
+}
+
+/// The cable to a node, its addresses and its default routes.
+pub(crate) fn node(router: &Process, node: &Process, index: u8) -> Result<()> {
+    cable(router, node, &format!("v{index}"), Some(SWITCH))?;
+    let (v4, v6) = Member::addresses(index);
+    let script = format!(
+        "link set lo up\n\
+         address replace {v4}/24 dev {UPLINK}\n\
+         address replace {v6}/64 dev {UPLINK} nodad\n\
+         link set {UPLINK} up\n\
+         route replace default via {} dev {UPLINK}\n\
+         route replace default via {} dev {UPLINK}\n",
+        ROUTER.0, ROUTER.1
+    );
+    ip(node, &script)
+}
+
+/// The world outside knows the underlay and nothing else: an answer to a pod's own address gets
+/// lost there.
+pub(crate) fn outside(router: &Process, outside: &Process) -> Result<()> {
+    let (v4, v6) = WORLD;
+    cable(router, outside, "world0", None)?;
+    let near = format!(
+        "address replace {v4}.1/24 dev world0\n\
+         address replace {v6}:1/64 dev world0 nodad\n"
+    );
+    ip(router, &near)?;
+    let far = format!(
+        "link set lo up\n\
+         address replace {v4}.10/24 dev {UPLINK}\n\
+         address replace {v6}:10/64 dev {UPLINK} nodad\n\
+         link set {UPLINK} up\n\
+         route replace {} via {v4}.1\n\
+         route replace {} via {v6}:1\n",
+        UNDERLAY.0, UNDERLAY.1
+    );
+    ip(outside, &far)
+}
+
+/// The API server calls webhooks and proxied pods, so the control plane needs the way to them.
+pub(crate) fn pod_routes(router: &Process, nodes: &[Node]) -> Result<()> {
+    ip(router, &routes_to(nodes)?)
+}
+
+/// Static routes between nodes, where no agent makes them.
+pub(crate) fn routes_between(cluster: &Cluster, nodes: &[Node]) -> Result<()> {
+    for this in nodes {
+        let process = member::require(cluster, this.name.parse()?)?;
+        let others: Vec<Node> = nodes.iter().filter(|node| *node != this).cloned().collect();
+        ip(&process, &routes_to(&others)?)?;
+        forward(&process)?;
+    }
+    Ok(())
+}
+
+/// Whether the node's uplink carries both of its addresses.
+pub(crate) fn is_ready(index: u8) -> Result<bool> {
+    let output = Command::new("ip")
+        .args(["-o", "address", "show", "dev", UPLINK])
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let (v4, v6) = Member::addresses(index);
+    Ok(text.contains(&format!(" {v4}/")) && text.contains(&format!(" {v6}/")))
+}
+
+fn routes_to(nodes: &[Node]) -> Result<String> {
+    let mut script = String::new();
+    for node in nodes {
+        let Member::Node(index) = node.name.parse()? else {
+            bail!("node {} was not made by the lab", node.name)
+        };
+        let (v4, v6) = Member::addresses(index);
+        for range in &node.pod_ranges {
+            let gateway = if range.contains(':') {
+                v6.to_string()
+            } else {
+                v4.to_string()
+            };
+            writeln!(script, "route replace {range} via {gateway}")?;
+        }
+    }
+    Ok(script)
+}
+
+/// A veth pair from the router to a member, whose end is always `eth0`.
+fn cable(router: &Process, far: &Process, near: &str, switch: Option<&str>) -> Result<()> {
+    let mut script = String::new();
+    if !has_link(far, UPLINK)? {
+        writeln!(
+            script,
+            "link add {near} type veth peer name {UPLINK} netns {}",
+            far.pid
+        )?;
+    }
+    if let Some(switch) = switch {
+        writeln!(script, "link set {near} master {switch}")?;
+    }
+    writeln!(script, "link set {near} up")?;
+    ip(router, &script)
+}
+
+fn forward(process: &Process) -> Result<()> {
+    enter::network(process, || {
+        for knob in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            let path = format!("/proc/sys/net/{knob}");
+            fs::write(&path, "1").with_context(|| format!("write {path}"))?;
+        }
+        Ok(())
+    })
+}
+
+fn has_link(process: &Process, name: &str) -> Result<bool> {
+    enter::network(process, || {
+        let mut command = Command::new("ip");
+        command
+            .args(["link", "show", "dev", name])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Ok(command
+            .status()
+            .context("run ip (Debian package iproute2)")?
+            .success())
+    })
+}
+
+/// Runs a list of `ip` commands in the process's network namespace.
+fn ip(process: &Process, script: &str) -> Result<()> {
+    enter::network(process, || {
+        let mut child = Command::new("ip")
+            .args(["-batch", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("run ip (Debian package iproute2)")?;
+        if let Some(mut input) = child.stdin.take() {
+            input.write_all(script.as_bytes())?;
+        }
+        let output = child.wait_with_output()?;
+        if !output.status.success() {
+            let error = String::from_utf8_lossy(&output.stderr);
+            bail!("ip -batch: {}; the commands were:\n{script}", error.trim());
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_range_goes_by_the_node_address_of_its_family() {
+        let node = Node {
+            name: "n2".into(),
+            pod_ranges: vec!["10.244.1.0/24".into(), "fd00:244:0:1::/64".into()],
+            ready: false,
+        };
+        assert_eq!(
+            routes_to(&[node]).unwrap(),
+            "route replace 10.244.1.0/24 via 10.240.0.12\n\
+             route replace fd00:244:0:1::/64 via fd00:240::12\n"
+        );
+    }
+}

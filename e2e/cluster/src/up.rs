@@ -1,0 +1,168 @@
+//! Making a cluster, or finishing one that is half made.
+
+use std::fs::{self, File};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::kubectl::{self, Node};
+use crate::member::{self, Process};
+use crate::node::NodeFolder;
+use crate::plan::{Cluster, Cni, Member};
+use crate::progress::Progress;
+use crate::{certs, forward, network, poll, preflight, stage};
+
+const START_LIMIT: Duration = Duration::from_mins(3);
+
+/// Brings every part up that is not. Returns when the nodes have registered, and with
+/// [`Cni::Reference`] when they are ready.
+pub(crate) fn up(cluster: &Cluster, existing: Option<&Cluster>, progress: &Progress) -> Result<()> {
+    if let Some(existing) = existing.filter(|existing| *existing != cluster) {
+        bail!(
+            "cluster {} exists with other options ({} nodes, {:?}, {:?}, cni {:?}): \
+             take it down first with `fairlead-lab down --name {}`",
+            cluster.name,
+            existing.nodes,
+            existing.runtime,
+            existing.proxy_mode,
+            existing.cni,
+            cluster.name
+        );
+    }
+    preflight::check(cluster)?;
+    cluster.save()?;
+    let _lock = lock(cluster)?;
+    certs::ensure(cluster)?;
+    progress.say("certificates");
+    let router = control_plane(cluster)?;
+    progress.say("control plane started, waiting for the API server");
+    wait_for_api(cluster)?;
+    progress.say("API server ready");
+    for member in cluster.node_members() {
+        let Member::Node(index) = member else {
+            continue;
+        };
+        let process = stage::ensure(cluster, member)?;
+        network::node(&router, &process, index).with_context(|| format!("network of {member}"))?;
+    }
+    progress.say(format!(
+        "{} nodes started, waiting for them to register",
+        cluster.nodes
+    ));
+    let nodes = wait_for_nodes(cluster, |node| node.pod_ranges.len() == 2)?;
+    network::pod_routes(&router, &nodes)?;
+    progress.say("nodes registered");
+    if cluster.cni == Cni::Reference {
+        reference_cni(cluster, &nodes)?;
+        wait_for_nodes(cluster, |node| node.ready)?;
+        progress.say("nodes ready with the reference plugins");
+    }
+    Ok(())
+}
+
+/// One `up` at a time for each cluster.
+fn lock(cluster: &Cluster) -> Result<Flock<File>> {
+    let file = File::create(cluster.home.join("lock")).context("open the lock")?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(lock),
+        Err((_, _)) => bail!(
+            "another fairlead-lab works on cluster {}: wait for it",
+            cluster.name
+        ),
+    }
+}
+
+/// Starts all that is not a node and returns the router's process.
+fn control_plane(cluster: &Cluster) -> Result<Process> {
+    let router = stage::ensure(cluster, Member::ControlPlane)?;
+    network::router(&router).context("network of the control plane")?;
+    let outside = stage::ensure(cluster, Member::Outside)?;
+    network::outside(&router, &outside).context("network of the world outside")?;
+    stage::ensure(cluster, Member::Api)?;
+    certs::host_kubeconfig(cluster, forward::port(cluster)?)?;
+    Ok(router)
+}
+
+fn wait_for_api(cluster: &Cluster) -> Result<()> {
+    poll::until("answer of the API server", START_LIMIT, || {
+        still_runs(cluster, Member::ControlPlane)?;
+        Ok(kubectl::run(cluster, &["get", "--raw=/readyz"]).ok())
+    })
+    .with_context(|| {
+        format!(
+            "see `fairlead-lab --name {} logs cp apiserver`",
+            cluster.name
+        )
+    })?;
+    Ok(())
+}
+
+fn wait_for_nodes(cluster: &Cluster, enough: impl Fn(&Node) -> bool) -> Result<Vec<Node>> {
+    let wanted = usize::from(cluster.nodes);
+    poll::until("nodes", START_LIMIT, || {
+        for member in cluster.node_members() {
+            still_runs(cluster, member)?;
+        }
+        let nodes = kubectl::nodes(cluster).unwrap_or_default();
+        Ok((nodes.iter().filter(|node| enough(node)).count() == wanted).then_some(nodes))
+    })
+    .with_context(|| format!("see `fairlead-lab --name {} logs n1 kubelet`", cluster.name))
+}
+
+/// A member that has ended will not become ready: says why instead of waiting.
+fn still_runs(cluster: &Cluster, member: Member) -> Result<()> {
+    if member::running(cluster, member)?.is_some() {
+        return Ok(());
+    }
+    let log = fs::read_to_string(cluster.log(member, "init")).unwrap_or_default();
+    let last: Vec<&str> = log.lines().rev().take(5).collect();
+    let last: Vec<&str> = last.into_iter().rev().collect();
+    bail!(
+        "{member} has ended; the end of its log:\n  {}",
+        last.join("\n  ")
+    );
+}
+
+/// Installs the reference plugins on every node, with static routes between them.
+fn reference_cni(cluster: &Cluster, nodes: &[Node]) -> Result<()> {
+    network::routes_between(cluster, nodes)?;
+    for node in nodes {
+        let home = cluster.folder(node.name.parse()?);
+        let folder = NodeFolder(&home);
+        for entry in fs::read_dir(cluster.tool("cni")).context("list the reference plugins")? {
+            let entry = entry?;
+            fs::copy(
+                entry.path(),
+                folder.own("/opt/cni/bin").join(entry.file_name()),
+            )?;
+        }
+        let ranges: Vec<_> = node
+            .pod_ranges
+            .iter()
+            .map(|range| serde_json::json!([{"subnet": range}]))
+            .collect();
+        let config = serde_json::json!({
+            "cniVersion": "1.0.0",
+            "name": "reference",
+            "plugins": [{
+                "type": "bridge",
+                "bridge": "cni0",
+                "isGateway": true,
+                "hairpinMode": true,
+                "ipam": {
+                    "type": "host-local",
+                    "ranges": ranges,
+                    "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}],
+                },
+            }, {
+                "type": "portmap",
+                "capabilities": {"portMappings": true},
+                "snat": true,
+            }],
+        });
+        let file = folder.own("/etc/cni/net.d").join("10-reference.conflist");
+        fs::write(&file, serde_json::to_vec_pretty(&config)?)?;
+    }
+    Ok(())
+}
