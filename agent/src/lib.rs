@@ -1,1 +1,25 @@
 //! The per-node network daemon.
+//!
+//! Cluster state comes in from one of the [`source`]s, [`cluster`] makes a [`cluster::View`] of it,
+//! and everything else is a loop of wanted, actual, diff, apply over state that the kernel or the
+//! disk owns. Ending the agent changes nothing.
+
+pub mod address;
+pub mod check_pod;
+pub mod cli;
+pub mod cluster;
+pub mod conditions;
+pub mod config;
+pub mod error;
+pub mod files;
+pub mod gc;
+pub mod http;
+pub mod install;
+pub mod kernel;
+pub mod logs;
+pub mod metrics;
+pub mod nodestatus;
+pub mod reconcile;
+pub mod routes;
+pub mod run;
+pub mod source;

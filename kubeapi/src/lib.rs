@@ -8,6 +8,7 @@ mod error;
 mod node;
 mod object;
 
+pub use condition::NodePatch;
 pub use error::NodeError;
 pub use node::Node;
 pub use object::{Item, NodeObject};

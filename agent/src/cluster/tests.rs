@@ -1,0 +1,129 @@
+use super::*;
+
+/// A node with one InternalIP list and its ranges.
+fn node(name: &str, addresses: &[&str], ranges: &[&str]) -> Node {
+    Node {
+        name: name.to_owned(),
+        internal_ips: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+        pod_ranges: ranges.iter().map(|r| r.parse().unwrap()).collect(),
+        annotation: None,
+        network_available: false,
+    }
+}
+
+fn view_of(nodes: &[Node]) -> View {
+    let nodes = nodes
+        .iter()
+        .map(|node| (node.name.clone(), node.clone()))
+        .collect();
+    view(&nodes, "n1", &AddressSource::InternalIp, &[])
+}
+
+fn texts(view: &View) -> Vec<String> {
+    view.conditions.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_sound_cluster_has_no_conditions() {
+    let view = view_of(&[
+        node(
+            "n1",
+            &["192.0.2.1", "2001:db8::1"],
+            &["10.244.1.0/24", "fd00:1::/64"],
+        ),
+        node(
+            "n2",
+            &["192.0.2.2", "2001:db8::2"],
+            &["10.244.2.0/24", "fd00:2::/64"],
+        ),
+        node("joining", &["192.0.2.3"], &[]),
+    ]);
+    assert_eq!(texts(&view), Vec::<String>::new());
+    assert_eq!(view.own.unwrap().ranges.len(), 2);
+    assert_eq!(view.peers.len(), 2);
+    assert_eq!(view.all_ranges.len(), 4);
+}
+
+#[test]
+fn two_nodes_with_one_address_are_both_named() {
+    let view = view_of(&[
+        node("n1", &["192.0.2.1"], &["10.244.1.0/24"]),
+        node("n2", &["192.0.2.2"], &["10.244.2.0/24"]),
+        node("n3", &["192.0.2.2"], &["10.244.3.0/24"]),
+    ]);
+    assert_eq!(
+        texts(&view),
+        [
+            "nodes n2 and n3 have the same address 192.0.2.2: pods of one of them cannot be reached; \
+          correct its address, or delete the Node that no longer exists"
+        ]
+    );
+}
+
+#[test]
+fn a_range_without_an_address_of_its_family_is_told() {
+    let view = view_of(&[
+        node("n1", &["192.0.2.1"], &["10.244.1.0/24"]),
+        node("n2", &["192.0.2.2"], &["10.244.2.0/24", "fd00:2::/64"]),
+    ]);
+    assert_eq!(
+        texts(&view),
+        [
+            "node n2 has pod range fd00:2::/64 but no IPv6 address from its InternalIPs; \
+          its pods cannot be reached over IPv6"
+        ]
+    );
+}
+
+#[test]
+fn overlapping_ranges_name_both_nodes_and_the_first_holder_keeps_an_equal_one() {
+    let view = view_of(&[
+        node("n1", &["192.0.2.1"], &["10.244.1.0/24"]),
+        node("n2", &["192.0.2.2"], &["10.244.1.128/25"]),
+        node("n3", &["192.0.2.3"], &["10.244.3.0/24"]),
+        node("n4", &["192.0.2.4"], &["10.244.3.0/24"]),
+        node("n5", &["192.0.2.5"], &["10.244.0.0/16"]),
+    ]);
+    assert_eq!(
+        texts(&view)[0],
+        "pod ranges 10.244.1.0/24 of node n1 and 10.244.0.0/16 of node n5 overlap; \
+         delete one of the nodes and let it join again with a range of its own"
+    );
+    assert_eq!(view.conditions.len(), 4);
+    let held: Vec<_> = view.peers.iter().map(|peer| peer.ranges.len()).collect();
+    assert_eq!(
+        held,
+        [0, 1, 0, 1],
+        "inside of ours, first holder, second holder, around ours"
+    );
+}
+
+#[test]
+fn a_node_unknown_to_the_cluster_and_one_without_a_range_are_told() {
+    assert_eq!(
+        texts(&view_of(&[node("n2", &[], &[])])),
+        ["node n1 is not among the cluster's 1 nodes; check node.name (or NODE_NAME)"]
+    );
+    assert_eq!(
+        texts(&view_of(&[node("n1", &["192.0.2.1"], &[])])),
+        [
+            "node n1 has no pod range (spec.podCIDRs is empty), so pods get no address; \
+          run kube-controller-manager with --allocate-node-cidrs=true and --cluster-cidr"
+        ]
+    );
+}
+
+#[test]
+fn this_nodes_own_address_comes_from_its_kernel_where_only_that_knows() {
+    let nodes = Nodes::from([(
+        "n1".to_owned(),
+        node("n1", &["192.0.2.1"], &["10.244.1.0/24"]),
+    )]);
+    let source = AddressSource::Interface("eth1".parse().unwrap());
+    let local = [LocalAddress {
+        link: "eth1".parse().unwrap(),
+        ip: "198.51.100.1".parse().unwrap(),
+    }];
+    let view = view(&nodes, "n1", &source, &local);
+    assert_eq!(view.own.unwrap().addresses.published(), "198.51.100.1");
+}

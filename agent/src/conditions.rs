@@ -1,0 +1,331 @@
+//! What is wrong and needs somebody: every condition with its text, and the board that shows them.
+//!
+//! The part of the agent that finds a condition owns it: it hands in all it sees, each time it
+//! looks. The board tells logs, metrics and `/readyz` what came and what went.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use ipnetwork::IpNetwork;
+use thiserror::Error;
+
+/// Something wrong that the agent cannot repair, with the way out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Error)]
+pub enum Condition {
+    /// Two nodes claim one address.
+    #[error(
+        "nodes {first} and {second} have the same address {address}: pods of one of them cannot be \
+         reached; correct its address, or delete the Node that no longer exists"
+    )]
+    DuplicateAddress {
+        /// The address.
+        address: IpAddr,
+        /// First in the order of names.
+        first: String,
+        /// Second in the order of names.
+        second: String,
+    },
+    /// Two nodes claim overlapping pod ranges.
+    #[error(
+        "pod ranges {first_range} of node {first} and {second_range} of node {second} overlap; \
+         delete one of the nodes and let it join again with a range of its own"
+    )]
+    OverlappingRanges {
+        /// First in the order of names.
+        first: String,
+        /// Its range.
+        first_range: IpNetwork,
+        /// Second in the order of names.
+        second: String,
+        /// Its range.
+        second_range: IpNetwork,
+    },
+    /// A node has pods of a family in which it has no address.
+    #[error(
+        "node {node} has pod range {range} but no {family} address from {source_key}; \
+         its pods cannot be reached over {family}"
+    )]
+    MissingAddress {
+        /// The node.
+        node: String,
+        /// Its range of that family.
+        range: IpNetwork,
+        /// `IPv4` or `IPv6`.
+        family: &'static str,
+        /// Where the address should come from.
+        source_key: String,
+    },
+    /// An annotation with addresses that are none.
+    #[error(
+        "node {node}: annotation {annotation} is {value:?}, expected addresses separated by commas"
+    )]
+    BadAnnotation {
+        /// The node.
+        node: String,
+        /// The annotation's key.
+        annotation: String,
+        /// Its value.
+        value: String,
+    },
+    /// The cluster does not know this node.
+    #[error("node {node} is not among the cluster's {known} nodes; check node.name (or NODE_NAME)")]
+    UnknownNode {
+        /// This node's name.
+        node: String,
+        /// How many nodes are known.
+        known: usize,
+    },
+    /// This node got no pod range.
+    #[error(
+        "node {node} has no pod range (spec.podCIDRs is empty), so pods get no address; \
+         run kube-controller-manager with --allocate-node-cidrs=true and --cluster-cidr"
+    )]
+    NoPodRange {
+        /// This node's name.
+        node: String,
+    },
+    /// Pods hold addresses that no longer belong to this node.
+    #[error(
+        "{pods} pods of this node hold addresses outside of its pod ranges {ranges}; other nodes \
+         cannot reach them: delete these pods so that they come back with new addresses"
+    )]
+    PodsOutsideRange {
+        /// How many.
+        pods: usize,
+        /// The ranges, separated by commas.
+        ranges: String,
+    },
+    /// `direct` needs peers without a gateway in between.
+    #[error(
+        "node {node} at {address} is reached through gateway {gateway}, but network.mode direct \
+         needs all nodes in one subnet; its pods cannot be reached"
+    )]
+    OffSubnet {
+        /// The peer.
+        node: String,
+        /// Its address.
+        address: IpAddr,
+        /// The kernel's next hop for it.
+        gateway: IpAddr,
+    },
+    /// The kernel knows no way to a peer.
+    #[error("node {node} at {address} cannot be reached: {reason}")]
+    Unreachable {
+        /// The peer.
+        node: String,
+        /// Its address.
+        address: IpAddr,
+        /// The kernel's words.
+        reason: String,
+    },
+    /// Somebody else's route stands where ours should.
+    #[error(
+        "a route to pod range {range} that is not Fairlead's stands in the way; \
+         remove it (ip route show {range}) and Fairlead sets its own"
+    )]
+    RouteTaken {
+        /// The range.
+        range: IpNetwork,
+    },
+    /// No interface carries this node's address.
+    #[error("no interface carries {address}, the address of this node; check node.address")]
+    NoUplink {
+        /// The address.
+        address: IpAddr,
+    },
+    /// The uplink is too small for the pods' families.
+    #[error("uplink {link} has mtu {mtu}, pods need at least {min}; raise it or set network.mtu")]
+    SmallMtu {
+        /// The uplink.
+        link: String,
+        /// Its MTU in bytes.
+        mtu: u32,
+        /// The least MTU in bytes.
+        min: u32,
+    },
+    /// Somebody's forward chain drops pod traffic.
+    #[error("{chain} drops forwarded pod traffic ({why}); allow it with: {command}")]
+    ForwardDrop {
+        /// The chain, as its owner's tool names it.
+        chain: String,
+        /// What in it drops.
+        why: String,
+        /// The command that opens it.
+        command: String,
+    },
+    /// A foreign configuration comes before ours.
+    #[error(
+        "{path} sorts before {ours}, so the container runtime uses it instead; \
+         remove it or choose an earlier cni.confName"
+    )]
+    ForeignConfiguration {
+        /// The foreign file.
+        path: String,
+        /// Our file's name.
+        ours: String,
+    },
+    /// A Node object or file that cannot be used.
+    #[error("{text}")]
+    BadNode {
+        /// The error.
+        text: String,
+    },
+    /// The source of cluster state does not answer.
+    #[error("cluster state is not being updated ({text}); working from what was last known")]
+    StateAway {
+        /// The error.
+        text: String,
+    },
+    /// An operation keeps failing and is tried again.
+    #[error("{text}")]
+    Failing {
+        /// The error.
+        text: String,
+    },
+}
+
+impl Condition {
+    /// The condition's name in metrics and logs.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::DuplicateAddress { .. } => "DuplicateAddress",
+            Self::OverlappingRanges { .. } => "OverlappingRanges",
+            Self::MissingAddress { .. } => "MissingAddress",
+            Self::BadAnnotation { .. } => "BadAnnotation",
+            Self::UnknownNode { .. } => "UnknownNode",
+            Self::NoPodRange { .. } => "NoPodRange",
+            Self::PodsOutsideRange { .. } => "PodsOutsideRange",
+            Self::OffSubnet { .. } => "OffSubnet",
+            Self::Unreachable { .. } => "Unreachable",
+            Self::RouteTaken { .. } => "RouteTaken",
+            Self::NoUplink { .. } => "NoUplink",
+            Self::SmallMtu { .. } => "SmallMtu",
+            Self::ForwardDrop { .. } => "ForwardDrop",
+            Self::ForeignConfiguration { .. } => "ForeignConfiguration",
+            Self::BadNode { .. } => "BadNode",
+            Self::StateAway { .. } => "StateAway",
+            Self::Failing { .. } => "Failing",
+        }
+    }
+
+    /// Every name that [`Condition::name`] can give, in the order of the type.
+    pub const NAMES: [&'static str; 17] = [
+        "DuplicateAddress",
+        "OverlappingRanges",
+        "MissingAddress",
+        "BadAnnotation",
+        "UnknownNode",
+        "NoPodRange",
+        "PodsOutsideRange",
+        "OffSubnet",
+        "Unreachable",
+        "RouteTaken",
+        "NoUplink",
+        "SmallMtu",
+        "ForwardDrop",
+        "ForeignConfiguration",
+        "BadNode",
+        "StateAway",
+        "Failing",
+    ];
+}
+
+/// Who found a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Finder {
+    /// The index over the cluster's nodes.
+    Cluster,
+    /// The source of cluster state.
+    Source,
+    /// The reconciler of the kernel's state.
+    Kernel,
+    /// The installer of plugin and configuration.
+    Install,
+    /// The collector of leases.
+    Leases,
+    /// The writer of the Node's status.
+    NodeStatus,
+}
+
+/// All conditions that hold now, by who found them.
+#[derive(Debug, Default)]
+pub struct Board {
+    found: Mutex<BTreeMap<Finder, BTreeSet<Condition>>>,
+}
+
+impl Board {
+    /// Replaces what `finder` found before and logs what came and what went.
+    pub fn replace(&self, finder: Finder, conditions: impl IntoIterator<Item = Condition>) {
+        let new: BTreeSet<_> = conditions.into_iter().collect();
+        let old = self.lock().insert(finder, new.clone()).unwrap_or_default();
+        for condition in new.difference(&old) {
+            tracing::warn!(condition = condition.name(), "{condition}");
+        }
+        for condition in old.difference(&new) {
+            tracing::info!(condition = condition.name(), "no longer so: {condition}");
+        }
+    }
+
+    /// Every condition that holds, without repetition.
+    #[must_use]
+    pub fn all(&self) -> BTreeSet<Condition> {
+        self.lock().values().flatten().cloned().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Finder, BTreeSet<Condition>>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bad(text: &str) -> Condition {
+        Condition::BadNode {
+            text: text.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_finder_replaces_only_its_own() {
+        let board = Board::default();
+        board.replace(Finder::Cluster, [bad("a"), bad("b")]);
+        board.replace(Finder::Kernel, [bad("c")]);
+        board.replace(Finder::Cluster, [bad("b")]);
+        assert_eq!(board.all(), BTreeSet::from([bad("b"), bad("c")]));
+    }
+
+    #[test]
+    fn texts_name_both_sides_and_the_way_out() {
+        let text = |condition: Condition| condition.to_string();
+        assert_eq!(
+            text(Condition::DuplicateAddress {
+                address: "192.0.2.1".parse().unwrap(),
+                first: "a".into(),
+                second: "b".into(),
+            }),
+            "nodes a and b have the same address 192.0.2.1: pods of one of them cannot be reached; \
+             correct its address, or delete the Node that no longer exists"
+        );
+        assert_eq!(
+            text(Condition::OffSubnet {
+                node: "n2".into(),
+                address: "198.51.100.2".parse().unwrap(),
+                gateway: "192.0.2.254".parse().unwrap(),
+            }),
+            "node n2 at 198.51.100.2 is reached through gateway 192.0.2.254, but network.mode direct \
+             needs all nodes in one subnet; its pods cannot be reached"
+        );
+        assert_eq!(
+            text(Condition::ForeignConfiguration {
+                path: "/etc/cni/net.d/00-x.conf".into(),
+                ours: "05-fairlead.conflist".into(),
+            }),
+            "/etc/cni/net.d/00-x.conf sorts before 05-fairlead.conflist, so the container runtime uses \
+             it instead; remove it or choose an earlier cni.confName"
+        );
+    }
+}

@@ -1,0 +1,246 @@
+//! From the written configuration to the checked one; the only place that judges values.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fairlead_cni_node::node_file::{MTU_MAX, MTU_MIN_V6};
+use fairlead_cni_node::owned;
+use ipnetwork::IpNetwork;
+use serde_json::Value;
+
+use super::raw::{self, AddressFrom, Raw, StateFrom};
+use super::{AddressSource, Cni, Config, Gc, Log, Masquerade, Network, StateSource, period};
+use crate::error::AgentError;
+
+type Checked<T> = Result<T, AgentError>;
+
+fn bad<T>(key: &'static str, value: impl ToString, expected: &'static str) -> Checked<T> {
+    Err(AgentError::Config {
+        key,
+        value: value.to_string(),
+        expected,
+    })
+}
+
+pub(super) fn config(raw: Raw) -> Checked<Config> {
+    let resync_period = duration("resyncPeriod", &raw.resync_period.0)?;
+    if resync_period.is_zero() {
+        return bad("resyncPeriod", raw.resync_period.0, "a period above zero");
+    }
+    Ok(Config {
+        network: network(raw.network)?,
+        node_name: Some(raw.node.name).filter(|name| !name.is_empty()),
+        address: address(raw.node.address)?,
+        cluster_state: cluster_state(raw.cluster_state)?,
+        masquerade: masquerade(raw.masquerade)?,
+        forward_accept: raw.forward_accept,
+        set_network_unavailable: raw.set_network_unavailable.0,
+        cni: cni(raw.cni)?,
+        gc: gc(raw.gc)?,
+        resync_period,
+        run_dir: path(
+            "runDir",
+            raw.run_dir.unwrap_or_else(|| owned::RUN_DIR.to_owned()),
+        )?,
+        health: socket("health.listen", raw.health.listen)?,
+        metrics: match raw.metrics.enabled {
+            true => Some(socket("metrics.listen", raw.metrics.listen)?),
+            false => None,
+        },
+        log: Log {
+            format: raw.log.format,
+            level: level(raw.log.level)?,
+        },
+    })
+}
+
+fn network(raw: raw::Network) -> Checked<Network> {
+    let mut characters = raw.name.chars();
+    let named = characters.next().is_some_and(|c| c.is_ascii_alphanumeric())
+        && characters.all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+    if !named {
+        let expected =
+            "a name of letters, digits, '_', '.' and '-' that starts with a letter or digit";
+        return bad("network.name", format!("{:?}", raw.name), expected);
+    }
+    let mtu = match raw.mtu {
+        0 => None,
+        mtu if (MTU_MIN_V6..=MTU_MAX).contains(&mtu) => Some(mtu),
+        mtu => {
+            return bad(
+                "network.mtu",
+                mtu,
+                "0 (that of the uplink) or 1280 to 65535",
+            );
+        }
+    };
+    Ok(Network {
+        name: raw.name,
+        mode: raw.mode,
+        mtu,
+    })
+}
+
+fn address(raw: raw::Address) -> Checked<AddressSource> {
+    let unused = |key, set: bool, wanted: AddressFrom| match set && raw.from != wanted {
+        true => bad(
+            key,
+            "set",
+            "unset, as node.address.from asks for something else",
+        ),
+        false => Ok(()),
+    };
+    unused(
+        "node.address.interface",
+        raw.interface.is_some(),
+        AddressFrom::Interface,
+    )?;
+    unused("node.address.cidrs", raw.cidrs.is_some(), AddressFrom::Cidr)?;
+    unused(
+        "node.address.annotation",
+        raw.annotation.is_some(),
+        AddressFrom::Annotation,
+    )?;
+    match raw.from {
+        AddressFrom::InternalIp => Ok(AddressSource::InternalIp),
+        AddressFrom::Interface => {
+            let name = raw.interface.unwrap_or_default();
+            match name.parse() {
+                Ok(name) => Ok(AddressSource::Interface(name)),
+                Err(_) => bad(
+                    "node.address.interface",
+                    format!("{name:?}"),
+                    "the name of an interface, 1 to 15 bytes",
+                ),
+            }
+        }
+        AddressFrom::Cidr => {
+            let cidrs = ranges("node.address.cidrs", raw.cidrs.unwrap_or_default())?;
+            match cidrs.is_empty() {
+                true => bad("node.address.cidrs", "empty", "at least one address range"),
+                false => Ok(AddressSource::Cidrs(cidrs)),
+            }
+        }
+        AddressFrom::Annotation => match raw.annotation.filter(|key| !key.is_empty()) {
+            Some(key) => Ok(AddressSource::Annotation(key)),
+            None => bad(
+                "node.address.annotation",
+                "empty",
+                "the key of an annotation",
+            ),
+        },
+    }
+}
+
+fn cluster_state(raw: raw::ClusterState) -> Checked<StateSource> {
+    match (raw.from, raw.directory) {
+        (StateFrom::Kubernetes, None) => Ok(StateSource::Kubernetes),
+        (StateFrom::Kubernetes, Some(directory)) => bad(
+            "clusterState.directory",
+            directory,
+            "unset, as clusterState.from is kubernetes",
+        ),
+        (StateFrom::Directory, directory) => {
+            path("clusterState.directory", directory.unwrap_or_default())
+                .map(StateSource::Directory)
+        }
+    }
+}
+
+fn masquerade(raw: raw::Masquerade) -> Checked<Option<Masquerade>> {
+    let checked = Masquerade {
+        random_fully: raw.random_fully.0,
+        cluster_cidrs: ranges("masquerade.clusterCIDRs", raw.cluster_cidrs)?,
+        non_masquerade_cidrs: ranges("masquerade.nonMasqueradeCIDRs", raw.non_masquerade_cidrs)?,
+    };
+    Ok(raw.enabled.0.then_some(checked))
+}
+
+fn cni(raw: raw::Cni) -> Checked<Cni> {
+    let plain = !raw.conf_name.contains('/') && !raw.conf_name.starts_with('.');
+    if !plain || !raw.conf_name.ends_with(".conflist") {
+        return bad(
+            "cni.confName",
+            format!("{:?}", raw.conf_name),
+            "a file name that ends with .conflist",
+        );
+    }
+    for plugin in &raw.extra_plugins {
+        if plugin
+            .get("type")
+            .and_then(Value::as_str)
+            .is_none_or(str::is_empty)
+        {
+            return bad("cni.extraPlugins", plugin, "objects, each with a type");
+        }
+    }
+    Ok(Cni {
+        install: raw.install,
+        plugin_source: path("cni.pluginSource", raw.plugin_source)?,
+        bin_dir: path("cni.binDir", raw.bin_dir)?,
+        conf_dir: path("cni.confDir", raw.conf_dir)?,
+        conf_name: raw.conf_name,
+        data_dir: path("cni.dataDir", raw.data_dir)?,
+        extra_plugins: raw.extra_plugins,
+    })
+}
+
+fn gc(raw: raw::Gc) -> Checked<Option<Gc>> {
+    let endpoint = raw
+        .runtime_endpoint
+        .strip_prefix("unix://")
+        .unwrap_or(&raw.runtime_endpoint);
+    let checked = Gc {
+        runtime_endpoint: path("gc.runtimeEndpoint", endpoint.to_owned())?,
+        period: duration("gc.period", &raw.period.0)?,
+        min_age: duration("gc.minAge", &raw.min_age.0)?,
+    };
+    Ok(raw.enabled.then_some(checked))
+}
+
+fn path(key: &'static str, text: String) -> Checked<PathBuf> {
+    match text.starts_with('/') {
+        true => Ok(PathBuf::from(text)),
+        false => bad(key, format!("{text:?}"), "an absolute path"),
+    }
+}
+
+fn socket(key: &'static str, text: String) -> Checked<SocketAddr> {
+    match text.parse() {
+        Ok(address) => Ok(address),
+        Err(_) => bad(key, format!("{text:?}"), "address:port or [address]:port"),
+    }
+}
+
+fn duration(key: &'static str, text: &str) -> Checked<Duration> {
+    match period::parse(text) {
+        Some(period) => Ok(period),
+        None => bad(
+            key,
+            format!("{text:?}"),
+            "a period such as 90s, 5m or 1h30m",
+        ),
+    }
+}
+
+fn level(text: String) -> Checked<tracing::Level> {
+    match ["error", "warn", "info", "debug", "trace"]
+        .contains(&text.as_str())
+        .then(|| text.parse())
+    {
+        Some(Ok(level)) => Ok(level),
+        _ => bad(
+            "log.level",
+            format!("{text:?}"),
+            "error, warn, info, debug or trace",
+        ),
+    }
+}
+
+fn ranges(key: &'static str, ranges: Vec<IpNetwork>) -> Checked<Vec<IpNetwork>> {
+    match ranges.iter().find(|range| range.ip() != range.network()) {
+        Some(range) => bad(key, range, "address ranges without host bits"),
+        None => Ok(ranges),
+    }
+}

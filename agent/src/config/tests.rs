@@ -1,0 +1,170 @@
+use super::*;
+
+fn error(text: &str) -> String {
+    Config::parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn an_empty_file_is_the_documented_default() {
+    let config = Config::parse("").unwrap();
+    assert_eq!(config.network.name, "fairlead");
+    assert_eq!(config.network.mtu, None);
+    assert_eq!(config.address, AddressSource::InternalIp);
+    assert_eq!(config.cluster_state, StateSource::Kubernetes);
+    assert_eq!(
+        config.masquerade,
+        Some(Masquerade {
+            random_fully: true,
+            cluster_cidrs: vec![],
+            non_masquerade_cidrs: vec![]
+        })
+    );
+    assert!(!config.forward_accept);
+    assert!(config.set_network_unavailable);
+    assert_eq!(config.cni.conf_name, "05-fairlead.conflist");
+    assert_eq!(config.cni.data_dir, Path::new("/var/lib/cni/networks"));
+    assert_eq!(
+        config.gc,
+        Some(Gc {
+            runtime_endpoint: "/run/containerd/containerd.sock".into(),
+            period: Duration::from_secs(3600),
+            min_age: Duration::from_secs(300),
+        })
+    );
+    assert_eq!(config.resync_period, Duration::from_secs(60));
+    assert_eq!(config.health.to_string(), "127.0.0.1:9475");
+    assert_eq!(config.metrics.unwrap().to_string(), "0.0.0.0:9476");
+}
+
+#[test]
+fn the_documented_file_is_read() {
+    let config = Config::parse(
+        "
+network: {name: blue, mode: direct, mtu: 1400}
+node: {name: n1, address: {from: cidr, cidrs: [192.0.2.0/24, '2001:db8::/64']}}
+clusterState: {from: directory, directory: /etc/fairlead/nodes}
+masquerade: {enabled: true, randomFully: false, clusterCIDRs: [10.0.0.0/8], nonMasqueradeCIDRs: []}
+forwardAccept: true
+setNetworkUnavailable: false
+cni: {install: false, confName: 10-blue.conflist, extraPlugins: [{type: portmap, capabilities: {portMappings: true}}]}
+gc: {enabled: false}
+resyncPeriod: 5m
+health: {listen: '[::1]:1'}
+metrics: {enabled: false}
+log: {format: json, level: debug}
+",
+    )
+    .unwrap();
+    assert_eq!(config.network.mtu, Some(1400));
+    assert_eq!(config.node_name.as_deref(), Some("n1"));
+    assert!(matches!(&config.address, AddressSource::Cidrs(cidrs) if cidrs.len() == 2));
+    assert_eq!(
+        config.cluster_state,
+        StateSource::Directory("/etc/fairlead/nodes".into())
+    );
+    assert!(!config.masquerade.unwrap().random_fully);
+    assert!(config.forward_accept && !config.set_network_unavailable && !config.cni.install);
+    assert_eq!(config.cni.extra_plugins[0]["type"], "portmap");
+    assert_eq!((config.gc, config.metrics), (None, None));
+    assert_eq!(config.log.format, LogFormat::Json);
+}
+
+#[test]
+fn unknown_keys_are_refused_with_the_known_ones() {
+    assert_eq!(
+        error("resyncPeriods: 60s\n"),
+        "configuration: unknown field `resyncPeriods`, expected one of network, node, clusterState, \
+         masquerade, forwardAccept, setNetworkUnavailable, cni, gc, resyncPeriod, runDir, health, \
+         metrics, log at line 1, column 1"
+    );
+    assert_eq!(
+        error("network:\n  mtus: 1500\n"),
+        "configuration: unknown field `mtus`, expected one of name, mode, mtu at line 2, column 3"
+    );
+}
+
+#[test]
+fn errors_name_key_value_and_legal_range() {
+    let cases = [
+        (
+            "network: {mtu: 1279}",
+            "network.mtu is 1279, expected 0 (that of the uplink) or 1280 to 65535",
+        ),
+        (
+            "network: {mtu: 65536}",
+            "network.mtu is 65536, expected 0 (that of the uplink) or 1280 to 65535",
+        ),
+        (
+            "network: {name: a/b}",
+            "network.name is \"a/b\", expected a name of letters, digits, '_', '.' and '-' \
+             that starts with a letter or digit",
+        ),
+        (
+            "node: {address: {from: interface}}",
+            "node.address.interface is \"\", expected the name of an interface, 1 to 15 bytes",
+        ),
+        (
+            "node: {address: {interface: eth0}}",
+            "node.address.interface is set, expected unset, as node.address.from asks for something else",
+        ),
+        (
+            "node: {address: {from: cidr}}",
+            "node.address.cidrs is empty, expected at least one address range",
+        ),
+        (
+            "node: {address: {from: annotation}}",
+            "node.address.annotation is empty, expected the key of an annotation",
+        ),
+        (
+            "clusterState: {from: directory}",
+            "clusterState.directory is \"\", expected an absolute path",
+        ),
+        (
+            "clusterState: {directory: /x}",
+            "clusterState.directory is /x, expected unset, as clusterState.from is kubernetes",
+        ),
+        (
+            "masquerade: {clusterCIDRs: [10.0.0.1/8]}",
+            "masquerade.clusterCIDRs is 10.0.0.1/8, expected address ranges without host bits",
+        ),
+        (
+            "cni: {confName: x.conf}",
+            "cni.confName is \"x.conf\", expected a file name that ends with .conflist",
+        ),
+        (
+            "cni: {extraPlugins: [{name: x}]}",
+            "cni.extraPlugins is {\"name\":\"x\"}, expected objects, each with a type",
+        ),
+        (
+            "cni: {binDir: bin}",
+            "cni.binDir is \"bin\", expected an absolute path",
+        ),
+        (
+            "gc: {period: 5}",
+            "gc.period is \"5\", expected a period such as 90s, 5m or 1h30m",
+        ),
+        (
+            "resyncPeriod: 0s",
+            "resyncPeriod is 0s, expected a period above zero",
+        ),
+        (
+            "health: {listen: localhost}",
+            "health.listen is \"localhost\", expected address:port or [address]:port",
+        ),
+        (
+            "log: {level: loud}",
+            "log.level is \"loud\", expected error, warn, info, debug or trace",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(error(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn an_unknown_mode_is_refused_with_the_known_one() {
+    assert_eq!(
+        error("network: {mode: magic}"),
+        "configuration: unknown variant `magic`, expected one of direct at line 1, column 17"
+    );
+}

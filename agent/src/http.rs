@@ -1,0 +1,168 @@
+//! `/healthz`, `/readyz` and `/metrics` over HTTP/1.1.
+
+use std::convert::Infallible;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::CONTENT_TYPE;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::conditions::Board;
+use crate::error::AgentError;
+use crate::kernel::Outcome;
+use crate::metrics::Metrics;
+
+/// How long a pass may take beyond the resync period before the agent counts as stuck.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// What the pages are made of.
+#[derive(Debug)]
+pub struct Pages {
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Conditions.
+    pub board: Arc<Board>,
+    /// The last pass.
+    pub outcome: watch::Receiver<Outcome>,
+    /// Whether plugin and configuration are in place.
+    pub installed: watch::Receiver<bool>,
+    /// Time between two passes.
+    pub resync_period: Duration,
+}
+
+/// Which pages a socket serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serves {
+    /// `/healthz` and `/readyz`.
+    Health,
+    /// `/metrics`.
+    Metrics,
+}
+
+impl Serves {
+    const fn described(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Health => ("health", "health.listen"),
+            Self::Metrics => ("metrics", "metrics.listen"),
+        }
+    }
+}
+
+/// Takes the socket, so that a second agent on one node fails at once.
+///
+/// # Errors
+///
+/// [`AgentError::Listen`], which names the key to change.
+pub async fn listen(address: SocketAddr, serves: Serves) -> Result<TcpListener, AgentError> {
+    let (what, key) = serves.described();
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| AgentError::Listen {
+            address,
+            what,
+            key,
+            source,
+        })
+}
+
+/// Answers on `listener` for ever.
+pub async fn serve(listener: TcpListener, serves: Serves, pages: Arc<Pages>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of file descriptors: leave time for some to come back.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let pages = Arc::clone(&pages);
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let answer = pages.answer(serves, &request);
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service);
+            // A client that goes away is no matter of ours.
+            let _ = connection.await;
+        });
+    }
+}
+
+impl Pages {
+    fn answer(&self, serves: Serves, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.method() != Method::GET {
+            return page(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
+        }
+        match (serves, request.uri().path()) {
+            (Serves::Health, "/healthz") => self.health(),
+            (Serves::Health, "/readyz") => self.readiness(),
+            (Serves::Metrics, "/metrics") => self.metrics(),
+            _ => page(StatusCode::NOT_FOUND, "no such page\n".to_owned()),
+        }
+    }
+
+    fn health(&self) -> Response<Full<Bytes>> {
+        let limit = self.resync_period * 3 + GRACE;
+        let beat = self.outcome.borrow().beat;
+        match beat.map(|beat| beat.elapsed()) {
+            Some(age) if age > limit => page(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("the last pass was {} s ago\n", age.as_secs()),
+            ),
+            _ => page(StatusCode::OK, "ok\n".to_owned()),
+        }
+    }
+
+    fn readiness(&self) -> Response<Full<Bytes>> {
+        let outcome = self.outcome.borrow().clone();
+        let steps = [
+            ("cluster state known", outcome.view.is_some()),
+            ("routes programmed", outcome.programmed),
+            ("node file published", outcome.node_file),
+            (
+                "plugin and configuration installed",
+                *self.installed.borrow(),
+            ),
+        ];
+        let ready = steps.iter().all(|(_, done)| *done);
+        let mut text = String::from(if ready { "ready\n" } else { "not ready\n" });
+        for (step, done) in steps {
+            let _ = writeln!(text, "[{}] {step}", if done { '+' } else { '-' });
+        }
+        for condition in self.board.all() {
+            let _ = writeln!(text, "{}: {condition}", condition.name());
+        }
+        page(
+            if ready {
+                StatusCode::OK
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            },
+            text,
+        )
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        self.metrics.show_conditions(&self.board.all());
+        let mut answer = page(StatusCode::OK, self.metrics.text());
+        let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        answer.headers_mut().insert(
+            CONTENT_TYPE,
+            hyper::header::HeaderValue::from_static(format),
+        );
+        answer
+    }
+}
+
+fn page(status: StatusCode, text: String) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::new(Bytes::from(text)));
+    *answer.status_mut() = status;
+    answer
+}

@@ -1,0 +1,133 @@
+//! One pass over everything that the kernel owns: addresses in, sysctls, routes and nftables out,
+//! and the node file once they stand.
+//!
+//! Each kind of state has a keeper, which remembers what it wanted last and nothing that could be
+//! dumped instead. [`Reconciler`] runs them in order.
+
+pub mod events;
+pub mod facts;
+pub mod node_file;
+pub mod sysctl;
+pub mod trouble;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use fairlead_cni_netlink::Netlink;
+use ipnetwork::IpNetwork;
+
+use crate::cluster::{View, view};
+use crate::conditions::{Board, Finder};
+use crate::config::Config;
+use crate::error::AgentError;
+use crate::metrics::Metrics;
+use crate::routes;
+use crate::source::Known;
+use facts::Facts;
+use trouble::Trouble;
+
+/// What the last pass came to.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// The cluster as it was then; `None` before the first pass with a complete cluster.
+    pub view: Option<Arc<View>>,
+    /// Routes were written at least once, except for what conditions tell.
+    pub programmed: bool,
+    /// The node file is published.
+    pub node_file: bool,
+    /// When the loop last came round, with or without a pass.
+    pub beat: Option<Instant>,
+}
+
+impl Outcome {
+    /// This node's pod ranges, as far as known.
+    #[must_use]
+    pub fn own_ranges(&self) -> Vec<IpNetwork> {
+        let own = self.view.as_ref().and_then(|view| view.own.as_ref());
+        own.map(|own| own.ranges.clone()).unwrap_or_default()
+    }
+}
+
+/// Brings the kernel's state to what the cluster asks for.
+#[derive(Debug)]
+pub struct Reconciler {
+    config: Arc<Config>,
+    node: String,
+    netlink: Netlink,
+    metrics: Arc<Metrics>,
+    board: Arc<Board>,
+    sysctls: sysctl::Keeper,
+    routes: routes::Keeper,
+    node_file: node_file::Keeper,
+    outcome: Outcome,
+}
+
+impl Reconciler {
+    /// Opens sockets, does nothing yet. `node` is this node's name.
+    ///
+    /// # Errors
+    ///
+    /// [`AgentError::Netlink`] when there are no netlink sockets.
+    pub fn new(
+        config: Arc<Config>,
+        node: String,
+        metrics: Arc<Metrics>,
+        board: Arc<Board>,
+    ) -> Result<Self, AgentError> {
+        Ok(Self {
+            node_file: node_file::Keeper::new(&config),
+            config,
+            node,
+            netlink: Netlink::open()?,
+            metrics,
+            board,
+            sysctls: sysctl::Keeper::default(),
+            routes: routes::Keeper::default(),
+            outcome: Outcome::default(),
+        })
+    }
+
+    /// The keeper of routes, for judging events.
+    #[must_use]
+    pub const fn routes(&self) -> &routes::Keeper {
+        &self.routes
+    }
+
+    /// Dumps, compares and writes the difference. Steps are independent: one that fails is told and
+    /// tried again in the next pass, the others go on.
+    pub fn pass(&mut self, known: &Known) -> Outcome {
+        self.outcome.beat = Some(Instant::now());
+        if !known.complete {
+            return self.outcome.clone();
+        }
+        let mut trouble = Trouble::new(&self.metrics);
+        match Facts::read(&mut self.netlink) {
+            Ok(facts) => self.pass_with(known, &facts, &mut trouble),
+            Err(error) => trouble.fail(&error.into()),
+        }
+        self.board.replace(Finder::Kernel, trouble.conditions());
+        self.outcome.clone()
+    }
+
+    fn pass_with(&mut self, known: &Known, facts: &Facts, trouble: &mut Trouble) {
+        let view = view(&known.nodes, &self.node, &self.config.address, &facts.local);
+        self.metrics
+            .nodes
+            .set(i64::try_from(known.nodes.len()).unwrap_or(i64::MAX));
+        self.board
+            .replace(Finder::Cluster, view.conditions.iter().cloned());
+
+        self.sysctls.pass(&view, facts, &self.metrics, trouble);
+        let routed = self
+            .routes
+            .pass(&mut self.netlink, &view, &self.metrics, trouble);
+        self.outcome.programmed |= routed;
+        if routed {
+            let mtu = self.config.network.mtu;
+            self.outcome.node_file |=
+                self.node_file
+                    .pass(&view, facts, mtu, &self.metrics, trouble);
+        }
+        self.outcome.view = Some(Arc::new(view));
+    }
+}

@@ -1,0 +1,117 @@
+//! Publishes the node file, from which plugins learn pod ranges and MTU.
+
+use std::path::PathBuf;
+
+use fairlead_cni_node::node_file::{MTU_MIN, MTU_MIN_V6};
+use fairlead_cni_node::{Mode, NodeFile};
+use ipnetwork::IpNetwork;
+
+use super::facts::Facts;
+use super::trouble::Trouble;
+use crate::cluster::View;
+use crate::conditions::Condition;
+use crate::config::Config;
+use crate::files;
+use crate::metrics::Metrics;
+
+/// Where the node file is: `node.json` in `runDir`.
+#[must_use]
+pub fn path(config: &Config) -> PathBuf {
+    config.run_dir.join("node.json")
+}
+
+/// Keeps the node file.
+#[derive(Debug)]
+pub struct Keeper {
+    path: PathBuf,
+    mode: Mode,
+    published: Option<String>,
+}
+
+impl Keeper {
+    /// Nothing is published yet.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            path: path(config),
+            mode: config.network.mode,
+            published: None,
+        }
+    }
+
+    /// Publishes what is wanted; tells whether the file is there now. `mtu` is the configured one.
+    pub fn pass(
+        &mut self,
+        view: &View,
+        facts: &Facts,
+        mtu: Option<u32>,
+        metrics: &Metrics,
+        trouble: &mut Trouble,
+    ) -> bool {
+        let text = match wanted(view, facts, self.mode, mtu) {
+            Ok(Some(file)) => file.to_json(),
+            Ok(None) => return false,
+            Err(condition) => {
+                trouble.tell(condition);
+                return false;
+            }
+        };
+        let Some(written) = trouble.value(files::ensure(&self.path, text.as_bytes(), 0o644)) else {
+            return false;
+        };
+        metrics.wrote(
+            "file",
+            usize::from(written),
+            self.published.as_ref() == Some(&text),
+        );
+        self.published = Some(text);
+        true
+    }
+}
+
+/// What should be in the file; nothing while the node has no ranges or no address. Pods get `mtu`,
+/// or the smallest of the links that carry the node's addresses.
+///
+/// # Errors
+///
+/// [`Condition::NoUplink`] or [`Condition::SmallMtu`] when no good MTU can be told.
+pub fn wanted(
+    view: &View,
+    facts: &Facts,
+    mode: Mode,
+    mtu: Option<u32>,
+) -> Result<Option<NodeFile>, Condition> {
+    let Some(own) = view.own.as_ref().filter(|own| !own.ranges.is_empty()) else {
+        return Ok(None);
+    };
+    let mut uplinks = Vec::new();
+    for address in own.addresses.iter() {
+        uplinks.push(
+            facts
+                .carrier(address)
+                .ok_or(Condition::NoUplink { address })?,
+        );
+    }
+    let smallest = uplinks.iter().min_by_key(|link| link.mtu);
+    let min = if own.ranges.iter().any(IpNetwork::is_ipv6) {
+        MTU_MIN_V6
+    } else {
+        MTU_MIN
+    };
+    let mtu = match (mtu, smallest) {
+        (Some(mtu), _) => mtu,
+        (None, None) => return Ok(None),
+        (None, Some(link)) if link.mtu < min => {
+            return Err(Condition::SmallMtu {
+                link: link.name.to_string(),
+                mtu: link.mtu,
+                min,
+            });
+        }
+        (None, Some(link)) => link.mtu.min(fairlead_cni_node::node_file::MTU_MAX),
+    };
+    let file = NodeFile::new(own.name.clone(), mode, own.ranges.clone(), mtu);
+    file.map(Some).map_err(|error| Condition::Failing {
+        text: error.to_string(),
+    })
+}

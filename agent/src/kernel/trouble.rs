@@ -1,0 +1,49 @@
+//! What went wrong in one pass.
+
+use std::sync::Arc;
+
+use crate::conditions::Condition;
+use crate::error::AgentError;
+use crate::metrics::Metrics;
+
+/// Collects conditions and counts errors, so that a pass can go on after a failure.
+#[derive(Debug)]
+pub struct Trouble {
+    metrics: Arc<Metrics>,
+    conditions: Vec<Condition>,
+}
+
+impl Trouble {
+    /// Nothing went wrong yet.
+    #[must_use]
+    pub fn new(metrics: &Arc<Metrics>) -> Self {
+        Self {
+            metrics: Arc::clone(metrics),
+            conditions: Vec::new(),
+        }
+    }
+
+    /// Everything that went wrong.
+    #[must_use]
+    pub fn conditions(self) -> Vec<Condition> {
+        self.conditions
+    }
+
+    /// An error: counted, and told until it no longer happens.
+    pub fn fail(&mut self, error: &AgentError) {
+        self.metrics.error(error.kind());
+        self.conditions.push(Condition::Failing {
+            text: error.to_string(),
+        });
+    }
+
+    /// A condition that is no error of ours.
+    pub fn tell(&mut self, condition: Condition) {
+        self.conditions.push(condition);
+    }
+
+    /// The value, or `None` after noting the error.
+    pub fn value<T, E: Into<AgentError>>(&mut self, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.fail(&error.into())).ok()
+    }
+}

@@ -1,0 +1,105 @@
+//! Reading and writing routes: the only part of this module that talks to the kernel.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use fairlead_cni_netlink::{
+    Batch, Error, Family, Netlink, Route, RouteFilter, RouteKey, RouteKind, Target,
+};
+use fairlead_cni_node::owned::ROUTE_PROTOCOL;
+
+use super::diff::Changes;
+use super::wanted::Reach;
+use super::{TABLE, is_ours};
+
+/// Both families, as far as the kernel has them.
+const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+/// Our routes as they stand, filtered by the kernel.
+pub fn actual(netlink: &mut Netlink) -> Result<Vec<Route>, Error> {
+    let mut ours = Vec::new();
+    for family in FAMILIES {
+        let filter = RouteFilter {
+            family,
+            table: Some(TABLE),
+            protocol: Some(ROUTE_PROTOCOL),
+            link: None,
+        };
+        ours.extend(netlink.routes_where(filter)?.into_iter().filter(is_ours));
+    }
+    Ok(ours)
+}
+
+/// How the kernel reaches `address`.
+pub fn reach(netlink: &mut Netlink, address: IpAddr) -> Reach {
+    let route = match netlink.route_to(address) {
+        Ok(route) => route,
+        Err(error) => return Reach::Not(error.to_string()),
+    };
+    let path = match route.target {
+        Target::Paths(paths) => paths.first().copied(),
+        Target::NextHop(_) | Target::None => None,
+    };
+    match (route.kind, path) {
+        (RouteKind::Local | RouteKind::Anycast, _) => Reach::Local,
+        (RouteKind::Unicast, Some(path)) => match (path.via, path.link) {
+            (Some(gateway), _) => Reach::Gateway(gateway),
+            (None, Some(link)) => Reach::Direct(link),
+            (None, None) => Reach::Not("the route to it names no link".to_owned()),
+        },
+        (kind, _) => Reach::Not(format!("the route to it is of kind {kind:?}")),
+    }
+}
+
+/// What became of the changes.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Routes written.
+    pub written: usize,
+    /// Routes that somebody else holds at a key of ours.
+    pub taken: Vec<Route>,
+    /// Other failures.
+    pub errors: Vec<Error>,
+}
+
+/// Writes `changes`. `held` are the keys at which our routes stood before: what somebody put there
+/// since is replaced, what was there before us is left and reported.
+pub fn apply(
+    netlink: &mut Netlink,
+    changes: &Changes,
+    held: &BTreeSet<RouteKey>,
+) -> Result<Applied, Error> {
+    let mut batch = Batch::new();
+    let mut order = Vec::with_capacity(changes.len());
+    for route in &changes.delete {
+        batch.delete_route(route);
+        order.push(route);
+    }
+    for route in &changes.replace {
+        batch.replace_route(route);
+        order.push(route);
+    }
+    for route in &changes.add {
+        if held.contains(&route.key()) {
+            batch.replace_route(route);
+        } else {
+            batch.add_route(route);
+        }
+        order.push(route);
+    }
+    let mut applied = Applied {
+        written: changes.len(),
+        ..Applied::default()
+    };
+    for failure in netlink.send_each(&batch)? {
+        applied.written -= 1;
+        if failure.error.is_exists() {
+            applied
+                .taken
+                .extend(order.get(failure.index).map(|route| (*route).clone()));
+        } else if !failure.error.is_not_found() {
+            applied.errors.push(failure.error);
+        }
+    }
+    Ok(applied)
+}

@@ -1,0 +1,152 @@
+//! Routes to the pod ranges of other nodes.
+//!
+//! [`wanted`] says from the view and the kernel's answers what should stand, [`diff`] compares it
+//! with a dump, [`apply`] writes the difference. The kernel owns the state: nothing is flushed at
+//! start or stop.
+
+pub mod apply;
+pub mod diff;
+pub mod wanted;
+
+use std::collections::BTreeSet;
+
+use fairlead_cni_netlink::{Netlink, Route, RouteKey, RouteKind, Target};
+use fairlead_cni_node::owned::{NEXTHOP_IDS, ROUTE_PROTOCOL};
+
+use crate::cluster::View;
+use crate::conditions::Condition;
+use crate::kernel::trouble::Trouble;
+use crate::metrics::Metrics;
+use wanted::Wanted;
+
+/// The table of every route here (`RT_TABLE_MAIN`).
+pub const TABLE: u32 = 254;
+
+/// Whether `route` is one that the agent made.
+///
+/// Host side routes of pods carry the same protocol: those lead straight to a link, ours lead
+/// through a gateway or a nexthop object, or nowhere.
+#[must_use]
+pub fn is_ours(route: &Route) -> bool {
+    let led = match &route.target {
+        Target::Paths(paths) => {
+            route.kind == RouteKind::Unreachable || paths.iter().any(|path| path.via.is_some())
+        }
+        Target::NextHop(id) => NEXTHOP_IDS.contains(id),
+        Target::None => route.kind == RouteKind::Unreachable,
+    };
+    route.protocol == ROUTE_PROTOCOL && route.table == TABLE && led
+}
+
+/// Keeps the routes.
+#[derive(Debug, Default)]
+pub struct Keeper {
+    wanted: Option<Wanted>,
+    /// Keys at which routes of ours have stood since the start.
+    held: BTreeSet<RouteKey>,
+}
+
+impl Keeper {
+    /// The route wanted at `key`.
+    #[must_use]
+    pub fn wanted(&self, key: &RouteKey) -> Option<&Route> {
+        self.wanted.as_ref()?.routes.get(key)
+    }
+
+    /// Brings the routes to what `view` asks for; tells whether all that can stand do.
+    pub fn pass(
+        &mut self,
+        netlink: &mut Netlink,
+        view: &View,
+        metrics: &Metrics,
+        trouble: &mut Trouble,
+    ) -> bool {
+        let reachable = wanted::asked(view)
+            .map(|address| (address, apply::reach(netlink, address)))
+            .collect();
+        let wanted = wanted::wanted(view, &reachable);
+        wanted
+            .conditions
+            .iter()
+            .for_each(|condition| trouble.tell(condition.clone()));
+
+        let done = self.write(netlink, &wanted, metrics, trouble);
+        for family in ["ipv4", "ipv6"] {
+            let of_family = wanted
+                .routes
+                .values()
+                .filter(|route| family_of(route) == family);
+            metrics
+                .routes_wanted
+                .get_or_create(&[("family", family)])
+                .set(count(of_family));
+        }
+        self.wanted = Some(wanted);
+        done.is_some()
+    }
+
+    fn write(
+        &mut self,
+        netlink: &mut Netlink,
+        wanted: &Wanted,
+        metrics: &Metrics,
+        trouble: &mut Trouble,
+    ) -> Option<()> {
+        let mut actual = trouble.value(apply::actual(netlink))?;
+        self.held.extend(actual.iter().map(Route::key));
+        let changes = diff::diff(&wanted.routes, &actual);
+        let mut done = Some(());
+        if !changes.is_empty() {
+            let applied = trouble.value(apply::apply(netlink, &changes, &self.held))?;
+            let repair = self
+                .wanted
+                .as_ref()
+                .is_some_and(|before| before.routes == wanted.routes);
+            metrics.wrote("route", applied.written, repair);
+            log(&changes, applied.written, repair);
+            for route in applied.taken {
+                trouble.tell(Condition::RouteTaken {
+                    range: route.destination,
+                });
+            }
+            for error in applied.errors {
+                trouble.fail(&error.into());
+                done = None;
+            }
+            actual = trouble.value(apply::actual(netlink))?;
+            self.held.extend(actual.iter().map(Route::key));
+        }
+        for family in ["ipv4", "ipv6"] {
+            let of_family = actual.iter().filter(|route| family_of(route) == family);
+            metrics
+                .routes_actual
+                .get_or_create(&[("family", family)])
+                .set(count(of_family));
+        }
+        done
+    }
+}
+
+fn log(changes: &diff::Changes, written: usize, repair: bool) {
+    let (add, replace, delete) = (
+        changes.add.len(),
+        changes.replace.len(),
+        changes.delete.len(),
+    );
+    // What somebody else holds at a key of ours is tried again each time, and told once.
+    if written > 0 {
+        tracing::info!(add, replace, delete, repair, "changed node routes");
+    }
+}
+
+fn family_of(route: &Route) -> &'static str {
+    if route.destination.is_ipv4() {
+        "ipv4"
+    } else {
+        "ipv6"
+    }
+}
+
+fn count<'a>(routes: impl Iterator<Item = &'a Route>) -> i64 {
+    i64::try_from(routes.count()).unwrap_or(i64::MAX)
+}
