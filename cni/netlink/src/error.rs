@@ -210,6 +210,7 @@ fn hint(errno: Errno) -> &'static str {
     match errno {
         Errno::EPERM | Errno::EACCES => " (this takes CAP_NET_ADMIN in the network namespace)",
         Errno::EOPNOTSUPP => " (this kernel has no support for it)",
+        Errno::ERESTART => " (the ruleset has changed since it was read: read it again)",
         _ => "",
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! Everything here speaks to the kernel through sockets of `netlink-sys` with an encoder and decoder of
 //! its own. Callers see typed values, never a netlink message. The crate keeps no state: the kernel owns
-//! it, a [`Netlink`] is a socket and a sequence number.
+//! it, a [`Netlink`] or an [`nft::Nft`] is a socket and a sequence number.
 //!
 //! * [`Netlink`] asks and changes one thing at a time; a [`Batch`] carries many changes in one send
 //!   with one acknowledgement.
 //! * [`Monitor`] reports changes that anybody makes.
+//! * [`nft`] is nftables, [`NetNs`] a network namespace by file descriptor, [`Sysctl`] a key of `/proc/sys`.
 //! * Every refusal of the kernel is an [`Error`] with the operation, the object and the kernel's own words.
 
 mod address;
@@ -19,6 +20,7 @@ mod neighbour;
 mod netlink;
 mod netns;
 mod next_hop;
+pub mod nft;
 mod object;
 mod route;
 mod rule;

@@ -1,6 +1,5 @@
 //! What changes in the kernel, whoever changes it.
 
-use std::collections::HashSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -87,21 +86,14 @@ pub struct Monitor {
 impl Monitor {
     /// Listens in the calling thread's namespace.
     pub fn open(groups: &[Group]) -> Result<Self, Error> {
-        let socket = Socket::open(NETLINK_ROUTE)?;
+        let mut socket = Socket::open(NETLINK_ROUTE)?;
         socket.enlarge(BUFFER);
-        let failed = |source| Error::Socket {
-            doing: "listen on",
-            source,
-        };
-        let numbers: HashSet<u32> = groups
+        let numbers: Vec<u32> = groups
             .iter()
             .flat_map(|group| group.numbers())
             .copied()
             .collect();
-        for number in numbers {
-            socket.raw().add_membership(number).map_err(failed)?;
-        }
-        socket.raw().set_non_blocking(true).map_err(failed)?;
+        socket.listen(&numbers)?;
         Ok(Self { socket })
     }
 
@@ -113,16 +105,11 @@ impl Monitor {
     /// The changes that wait; none when nothing waits. Call again until it returns none.
     pub fn read(&mut self) -> Result<Vec<Event>, Error> {
         let mut events = Vec::new();
-        for _ in 0..DATAGRAMS {
-            match self.socket.receive("changes were reported") {
-                Ok(bytes) => events.extend(Messages(bytes).filter_map(event)),
-                Err(error) if error.is_overrun() => {
-                    events.push(Event::Overrun);
-                    break;
-                }
-                Err(error) if error.errno() == Some(nix::errno::Errno::EAGAIN) => break,
-                Err(error) => return Err(error),
-            }
+        let lost = self.socket.drain(DATAGRAMS, |bytes| {
+            events.extend(Messages(bytes).filter_map(event))
+        })?;
+        if lost {
+            events.push(Event::Overrun);
         }
         Ok(events)
     }

@@ -98,53 +98,112 @@ impl Socket {
         }
     }
 
-    pub(crate) fn raw(&self) -> &RawSocket {
-        &self.raw
-    }
-
     /// Sends all messages of `request` with one acknowledgement, asked of the last; calls `refused` with
     /// the index of each message that the kernel refused.
     pub(crate) fn transact(
         &mut self,
         request: &mut Writer,
-        mut refused: impl FnMut(&Writer, usize, Refusal),
+        refused: impl FnMut(&Writer, usize, Refusal),
     ) -> Result<(), Error> {
-        let count = request.starts().len();
-        let Some(last) = count.checked_sub(1) else {
+        let Some(last) = request.starts().len().checked_sub(1) else {
             return Ok(());
         };
-        let first = self.stamp(request, last);
+        self.exchange(request, last, |index, _| index == last, refused)
+    }
+
+    /// Sends an nftables transaction: the first and last message frame it, the one before the last is
+    /// acknowledged. A refusal of the frame is the kernel's answer to the whole.
+    pub(crate) fn transact_atomic(
+        &mut self,
+        request: &mut Writer,
+        refused: impl FnMut(&Writer, usize, Refusal),
+    ) -> Result<(), Error> {
+        let Some(last) = request.starts().len().checked_sub(2) else {
+            return Ok(());
+        };
+        self.make_room(request.bytes().len());
+        self.exchange(
+            request,
+            last,
+            |index, failed| index == last || (index == 0 && failed),
+            refused,
+        )
+    }
+
+    /// Sends all messages, asks `acknowledged` for an acknowledgement, and reads answers until `finished`
+    /// holds for one, by its message's index and whether it is a refusal.
+    fn exchange(
+        &mut self,
+        request: &mut Writer,
+        acknowledged: usize,
+        finished: impl Fn(usize, bool) -> bool,
+        mut refused: impl FnMut(&Writer, usize, Refusal),
+    ) -> Result<(), Error> {
+        let first = self.sequence.wrapping_add(1);
+        let count = request.starts().len();
+        for index in 0..count {
+            self.sequence = self.sequence.wrapping_add(1);
+            let ack = if index == acknowledged { flag::ACK } else { 0 };
+            request.stamp(index, self.sequence, flag::REQUEST | ack);
+        }
         self.send(request)?;
         loop {
-            let mut finished = false;
+            let mut over = false;
             self.receive("a change was acknowledged")?;
             for message in Messages(&self.buffer) {
                 let index = message.sequence.wrapping_sub(first) as usize;
-                if index >= count {
-                    continue;
-                }
-                if let Some(Answer::Refused(refusal)) = answer(message) {
-                    refused(request, index, refusal);
-                    finished |= index == last;
-                } else if message.kind == control::ERROR {
-                    finished |= index == last;
+                match answer(message) {
+                    Some(answer) if index < count => {
+                        over |= finished(index, matches!(answer, Answer::Refused(_)));
+                        if let Answer::Refused(refusal) = answer {
+                            refused(request, index, refusal);
+                        }
+                    }
+                    _ => {}
                 }
             }
-            if finished {
+            if over {
                 return Ok(());
             }
         }
     }
 
-    /// Numbers the messages, asks the last for an acknowledgement, returns the first number.
-    fn stamp(&mut self, request: &mut Writer, last: usize) -> u32 {
-        let first = self.sequence.wrapping_add(1);
-        for index in 0..=last {
-            self.sequence = self.sequence.wrapping_add(1);
-            let ack = if index == last { flag::ACK } else { 0 };
-            request.stamp(index, self.sequence, flag::REQUEST | ack);
+    /// Makes the send buffer large enough for one message of `bytes`: the kernel takes a transaction in
+    /// one piece. When it may not be enlarged, sending says so.
+    fn make_room(&self, bytes: usize) {
+        const DEFAULT: usize = 128 * 1024;
+        if bytes > DEFAULT && setsockopt(&self.raw, sockopt::SndBufForce, &(2 * bytes)).is_err() {
+            let _ = setsockopt(&self.raw, sockopt::SndBuf, &(2 * bytes));
         }
-        first
+    }
+
+    /// Joins multicast groups and never blocks from then on.
+    pub(crate) fn listen(&mut self, groups: &[u32]) -> Result<(), Error> {
+        let failed = |source| Error::Socket {
+            doing: "listen on",
+            source,
+        };
+        for group in groups {
+            self.raw.add_membership(*group).map_err(failed)?;
+        }
+        self.raw.set_non_blocking(true).map_err(failed)
+    }
+
+    /// Hands at most `limit` waiting datagrams to `take`; says whether some were lost, which ends it.
+    pub(crate) fn drain(
+        &mut self,
+        limit: usize,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<bool, Error> {
+        for _ in 0..limit {
+            match self.receive("changes were reported") {
+                Ok(bytes) => take(bytes),
+                Err(error) if error.is_overrun() => return Ok(true),
+                Err(error) if error.errno() == Some(Errno::EAGAIN) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 
     /// Sends one request and hands its one answer to `take`.

@@ -13,6 +13,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
+use fairlead_cni_netlink::nft::Nft;
 use fairlead_cni_netlink::{LinkChange, LinkName, NetNs, NetNsId, Netlink};
 use nix::sched::{CloneFlags, setns};
 
@@ -117,6 +118,11 @@ impl Namespace {
     /// A route netlink socket inside.
     pub fn netlink(&self) -> Result<Netlink> {
         Ok(Netlink::open_in(&self.ns)?)
+    }
+
+    /// An nftables socket inside.
+    pub fn nft(&self) -> Result<Nft> {
+        Ok(Nft::open_in(&self.ns)?)
     }
 
     /// Sets the loopback up.

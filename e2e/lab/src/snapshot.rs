@@ -1,9 +1,10 @@
 //! The kernel's state in a namespace as lines that can be compared.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use fairlead_cni_netlink::nft::{Expr, Nft};
 use fairlead_cni_netlink::{
     AddressFlags, Family, Link, LinkFlags, LinkIndex, NeighbourState, Netlink, Route,
 };
@@ -15,7 +16,7 @@ const LOCAL: u32 = 255;
 const KERNEL: u8 = 2;
 
 /// What somebody set up in a namespace: links, addresses, routes, permanent neighbours and forwarding
-/// entries, rules, nexthop objects. What comes and goes by itself (counters, carrier, learnt neighbours,
+/// entries, rules, nexthop objects, nftables. What comes and goes by itself (counters, carrier, learnt neighbours,
 /// duplicate address detection) is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -37,6 +38,7 @@ impl Snapshot {
         add_addresses(&mut lines, &mut netlink, &names)?;
         add_routes(&mut lines, &mut netlink, &names)?;
         add_neighbours(&mut lines, &mut netlink, &names)?;
+        add_nftables(&mut lines, &mut ns.nft()?)?;
         Ok(Self { lines })
     }
 
@@ -167,6 +169,40 @@ fn add_neighbours(
             lines.insert(format!(
                 "forwarding entry {} on {link} to {:?} through {:?} {}",
                 entry.mac, entry.destination, entry.next_hop, entry.flags
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn add_nftables(lines: &mut BTreeSet<String>, nft: &mut Nft) -> Result<()> {
+    for chain in nft.chains()? {
+        lines.insert(format!("{chain} {:?} {:?}", chain.base, chain.comment));
+    }
+    for table in nft.tables()? {
+        lines.insert(format!("nft table {}", table.name));
+        for set in nft.sets(&table.name)? {
+            lines.insert(format!(
+                "{set} {:?} {:?} {:?} {}",
+                set.key, set.data, set.comment, set.flags
+            ));
+            for element in nft.elements(&set)? {
+                lines.insert(format!("element {element:?} of {set}"));
+            }
+        }
+        // Handles differ between two rules that do the same; their order in a chain counts.
+        let mut place = BTreeMap::new();
+        for rule in nft.rules(&table.name, None)? {
+            let number = place.entry(rule.chain.clone()).or_insert(0_u32);
+            *number += 1;
+            let still: Vec<_> = rule
+                .expressions
+                .iter()
+                .filter(|e| !matches!(e, Expr::Counter { .. }))
+                .collect();
+            lines.insert(format!(
+                "nft rule {number} in chain {} {} {still:?} {:?}",
+                rule.table, rule.chain, rule.comment
             ));
         }
     }

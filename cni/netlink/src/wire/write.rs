@@ -32,6 +32,15 @@ impl Writer {
         self.pad();
     }
 
+    /// Appends all messages of another writer.
+    pub(crate) fn append(&mut self, other: &Self) {
+        let base = self.bytes.len();
+        self.starts
+            .extend(other.starts.iter().map(|start| base + start));
+        self.bytes.extend_from_slice(&other.bytes);
+        self.too_long = self.too_long.or(other.too_long);
+    }
+
     /// Where each message starts.
     pub(crate) fn starts(&self) -> &[usize] {
         &self.starts

@@ -7,6 +7,8 @@ mod links;
 mod monitors;
 mod namespaces;
 mod neighbours;
+mod nftables;
+mod nftables_sets;
 mod routes;
 mod rules;
 

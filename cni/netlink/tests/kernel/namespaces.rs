@@ -141,6 +141,32 @@ fn a_snapshot_says_what_changed() {
 }
 
 #[test]
+fn a_snapshot_has_the_ruleset() {
+    let ns = Namespace::new("ns").unwrap();
+    let before = Snapshot::of(&ns).unwrap();
+    let script = "table ip t { set s { type ipv4_addr; elements = { 10.0.0.1 } }; \
+                  chain c { ip saddr @s counter drop; }; }";
+    ns.output("nft", &[script]).unwrap();
+    let diff = before.diff(&Snapshot::of(&ns).unwrap());
+    let lines: Vec<_> = diff
+        .lines()
+        .map(|line| &line[..line.len().min(25)])
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            "+ element Element { key: ",
+            "+ nft chain ip t c None N",
+            "+ nft rule 1 in chain ip ",
+            "+ nft set ip t s [Ipv4Add",
+            "+ nft table ip t",
+        ]
+    );
+    ns.output("nft", &["delete table ip t"]).unwrap();
+    assert_eq!(before.diff(&Snapshot::of(&ns).unwrap()), "");
+}
+
+#[test]
 fn a_command_runs_inside() {
     let bench = Bench::new();
     let text = bench
