@@ -156,7 +156,7 @@ impl Nft {
         let object = || "nftables generation".to_owned();
         self.socket
             .ask(&mut request, &object, Operation::Read, |m| {
-                Generation::read(m.body)
+                Generation::read(m.body).map(|generation| generation.id)
             })
     }
 
