@@ -2,7 +2,7 @@
 # Tests of the chart: lint, every value set against strict schemas, unit tests of the templates, values that must be
 # refused, the rendered configuration against the agent itself, and the generated README.
 # Usage: charts/test.sh [--write]      --write makes the README again instead of comparing it
-# Needs jq, Go, cargo, and the programs of e2e/tools/chart in .cache/bin (or TOOLS).
+# Needs jq, Go, cargo, and the programs of 'e2e/tools/build.sh charts' in .cache/bin (or TOOLS).
 set -uo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -88,7 +88,7 @@ readme() {
 write=0
 [ "${1:-}" = --write ] && write=1
 for tool in helm kubeconform helm-unittest helm-docs; do
-  [ -x "$tools/$tool" ] || { echo "$tools/$tool is missing: run 'make tools'"; exit 1; }
+  [ -x "$tools/$tool" ] || { echo "$tools/$tool is missing: run e2e/tools/build.sh charts"; exit 1; }
 done
 for tool in jq go cargo; do
   command -v $tool >/dev/null || { echo "$tool is missing: install it"; exit 1; }
