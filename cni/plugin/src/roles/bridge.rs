@@ -1,0 +1,217 @@
+//! Pods on a Linux bridge, configured key for key as the reference `bridge` plugin.
+//!
+//! The bridge belongs to the network, not to a pod: the first ADD makes it, no DEL removes it. Two ADDs may
+//! make it at once; the second finds it there.
+
+mod check;
+mod conf;
+mod device;
+mod masquerade;
+mod netfilter;
+mod plan;
+mod port;
+mod spoof;
+mod vlan;
+
+use std::path::Path;
+
+use fairlead_cni_netlink::{Family, LinkName, Netlink};
+use fairlead_cni_spec::{AddResult, Attachment, Interface};
+
+use crate::call::{Call, check_args};
+use crate::delete;
+use crate::error::{PluginError, Result};
+use crate::gc;
+use crate::identity::Identity;
+use crate::ipam::Source;
+use crate::pod::Pod;
+use crate::role::Operations;
+use conf::Conf;
+use device::Device;
+use plan::Plan;
+use port::Port;
+
+/// The role.
+#[derive(Debug)]
+pub(crate) struct Bridge;
+
+impl Operations for Bridge {
+    fn add(&self, call: &Call, at: &Attachment, netns: &Path) -> Result<AddResult> {
+        check_args(at)?;
+        let conf = Conf::parse(call)?;
+        let source = Source::of(call)?;
+        let mac = call.requested_mac(at)?;
+        let mut pod = Pod::open(netns, call.netns_override)?;
+        let ifname = LinkName::new(at.ifname.as_str())?;
+        if pod.has(&ifname)? {
+            return Err(pod.taken(&ifname));
+        }
+        let id = Identity::of(&call.conf.name, at);
+        let port = Port {
+            host: id.host_link()?,
+            ifname,
+            label: id.label(),
+            host_mac: id.host_mac(),
+            pod_mac: mac.unwrap_or_else(|| id.pod_mac()),
+        };
+        let mut host = Netlink::open()?;
+        let device = device::ensure(&mut host, &conf)?;
+        let taken = source
+            .as_ref()
+            .map(|s| s.add(call, at, netns))
+            .transpose()?
+            .unwrap_or_default();
+        let attached = attach(&conf, &port, &taken, device, &mut host, &mut pod);
+        if attached.is_err()
+            && let Some(source) = source
+        {
+            // The first failure is what the operator has to see. What cannot be undone now, DEL undoes.
+            let _ = source.del(at);
+        }
+        let mut result = attached?;
+        result.dns = if call.conf.dns.is_empty() {
+            taken.dns
+        } else {
+            call.conf.dns.clone()
+        };
+        Ok(result)
+    }
+
+    fn del(&self, call: &Call, at: &Attachment, netns: Option<&Path>) -> Result<()> {
+        let fields = call.conf.fields();
+        let id = Identity::of(&call.conf.name, at);
+        let label = id.label();
+        let ifname = LinkName::new(at.ifname.as_str())?;
+        let masquerade = || masquerade::remove(|found| found == label);
+        let masquerade = if fields.flag("ipMasq")? {
+            masquerade()
+        } else {
+            Ok(())
+        };
+        let spoof = || spoof::remove(&id.host_link()?);
+        let spoof = if fields.flag("macspoofchk")? {
+            spoof()
+        } else {
+            Ok(())
+        };
+        let links = delete::links(&id, &ifname, netns, call.netns_override);
+        // Leases last: an address must not have two owners.
+        let addresses = Source::of(call)?.map_or(Ok(()), |source| source.del(at));
+        PluginError::all([masquerade, spoof, links, addresses])
+    }
+
+    fn check(&self, call: &Call, at: &Attachment, netns: &Path) -> Result<()> {
+        let conf = Conf::parse(call)?;
+        let result = call.conf.prev_result()?.ok_or(PluginError::NoPrevResult)?;
+        if let Some(source) = Source::of(call)? {
+            source.check(at, &result)?;
+        }
+        netfilter::check(call)?;
+        let mut pod = Pod::open(netns, call.netns_override)?;
+        check::check(
+            &conf,
+            &Identity::of(&call.conf.name, at),
+            at,
+            &result,
+            &mut pod,
+        )
+    }
+
+    fn status(&self, call: &Call) -> Result<()> {
+        Conf::parse(call)?;
+        netfilter::check(call)?;
+        Source::of(call)?.map_or(Ok(()), |source| source.status(call))
+    }
+
+    fn gc(&self, call: &Call) -> Result<()> {
+        let keep = gc::labels(&call.conf.name, &call.conf.valid_attachments()?);
+        let own = crate::identity::prefix(&call.conf.name);
+        let mut host = Netlink::open()?;
+        PluginError::all([
+            masquerade::remove(|label| label.starts_with(&own) && !keep.contains(label)),
+            gc::links(&mut host, &call.conf.name, &keep),
+            spoof::sweep(&mut host),
+            Source::of(call)?.map_or(Ok(()), |source| source.gc(call)),
+        ])
+    }
+}
+
+/// Makes the pair and everything on it; after a failure nothing of it is left.
+fn attach(
+    conf: &Conf,
+    port: &Port,
+    taken: &AddResult,
+    mut device: Device,
+    host: &mut Netlink,
+    pod: &mut Pod,
+) -> Result<AddResult> {
+    let plan = Plan::new(conf, taken);
+    conf.check_mtu(plan.has(Family::V6))?;
+    port.create(conf, &device, host, pod)?;
+    let configured = configure(conf, port, &plan, &mut device, host, pod);
+    if configured.is_err() {
+        // As above: the first failure is told, DEL removes what is left.
+        if conf.ip_masq {
+            let _ = masquerade::remove(|label| label == port.label);
+        }
+        if conf.mac_spoof_check {
+            let _ = spoof::remove(&port.host);
+        }
+        let _ = delete::now(host, &port.host);
+    }
+    configured?;
+    let interface = |name: &LinkName, mac: fairlead_cni_netlink::Mac| Interface {
+        name: name.to_string(),
+        mac: Some(mac.to_string()),
+        mtu: conf.mtu,
+        ..Interface::default()
+    };
+    let inside = Interface {
+        sandbox: Some(pod.sandbox()),
+        ..interface(&port.ifname, port.pod_mac)
+    };
+    let mut interfaces = vec![
+        Interface {
+            mtu: None,
+            ..interface(&conf.bridge, device.mac)
+        },
+        interface(&port.host, port.host_mac),
+        inside,
+    ];
+    interfaces.extend(device.vlan_gateway.map(|(name, mac)| interface(&name, mac)));
+    Ok(AddResult {
+        interfaces,
+        ips: plan.ips,
+        routes: plan.routes,
+        ..AddResult::default()
+    })
+}
+
+fn configure(
+    conf: &Conf,
+    port: &Port,
+    plan: &Plan,
+    device: &mut Device,
+    host: &mut Netlink,
+    pod: &mut Pod,
+) -> Result<()> {
+    let host_index = host.index_of(&port.host)?;
+    if conf.mac_spoof_check {
+        spoof::add(&port.host, port.pod_mac)?;
+    }
+    port.set_host_up(conf, host_index, host)?;
+    if !conf.disable_container_interface {
+        port.set_pod_up(conf, plan, pod)?;
+    }
+    if conf.is_gateway {
+        device.take_addresses(conf, plan, host)?;
+    }
+    if conf.ip_masq {
+        masquerade::add(&plan.ips, &port.label)?;
+    }
+    if !conf.disable_container_interface {
+        port.wait_until_forwarding(conf, host_index, host)?;
+        port.wait_for_addresses(conf, plan, pod)?;
+    }
+    device.refresh(host)
+}

@@ -1,0 +1,85 @@
+//! Brings a plan into the kernel: three sends, and the way back when one of them fails.
+
+use std::os::fd::AsFd;
+
+use fairlead_cni_netlink::{Batch, LinkChange, Netlink, NewLink, Peer};
+
+use super::plan::{Plan, Side};
+use crate::delete;
+use crate::error::{PluginError, Result};
+use crate::pod::Pod;
+use crate::sysctls::ensure;
+
+/// Makes the pair and everything on it. After a failure nothing of it is left.
+pub(super) fn attach(plan: &Plan, pod: &mut Pod) -> Result<()> {
+    let mut host = Netlink::open()?;
+    create(plan, pod, &mut host)?;
+    let configured = configure(plan, pod, &mut host);
+    if configured.is_err() {
+        // The first failure is the one to tell; what is left over, DEL removes by name.
+        let _ = delete::now(&mut host, &plan.host);
+    }
+    configured
+}
+
+/// One message makes both ends, the peer already inside the pod: moving it there costs some 20 ms. Both
+/// are down, and both hardware addresses are set, or udev's `MACAddressPolicy` would change them later.
+fn create(plan: &Plan, pod: &mut Pod, host: &mut Netlink) -> Result<()> {
+    let link = NewLink {
+        mac: Some(plan.host_mac),
+        mtu: Some(plan.mtu),
+        ..NewLink::veth(
+            plan.host.clone(),
+            Peer {
+                name: plan.ifname.clone(),
+                netns: Some(pod.ns.as_fd()),
+                mac: Some(plan.pod_mac),
+                mtu: Some(plan.mtu),
+            },
+        )
+    };
+    host.add_link(&link)
+        .map_err(|error| match error.is_exists() {
+            // Made between our look and this call, by a second ADD.
+            true if pod.has(&plan.ifname).unwrap_or(false) => pod.taken(&plan.ifname),
+            true => PluginError::HostLinkTaken {
+                name: plan.host.to_string(),
+            },
+            false => error.into(),
+        })
+}
+
+/// The pod's end first: it has no carrier before the host's is up, and that comes last.
+fn configure(plan: &Plan, pod: &mut Pod, host: &mut Netlink) -> Result<()> {
+    let pod_index = pod.netlink.index_of(&plan.ifname)?;
+    let host_index = host.index_of(&plan.host)?;
+    let sysctls = plan.pod_sysctls();
+    if !sysctls.is_empty() {
+        pod.ns.run(|| ensure(&sysctls))??;
+    }
+    ensure(&plan.host_sysctls())?;
+    pod.netlink
+        .send(&batch(LinkChange::of(pod_index), &plan.pod_side(pod_index)))?;
+    let change = LinkChange::of(host_index).alias(&plan.label);
+    host.send(&batch(change, &plan.host_side(host_index)))?;
+    // The pod's end got its carrier just now and sends nothing before the kernel has noticed, which it
+    // does in its own time. Asking for the link makes it notice at once (`linkwatch_sync_dev`).
+    pod.netlink.link_by_index(pod_index)?;
+    Ok(())
+}
+
+fn batch<'fd>(change: LinkChange<'fd>, side: &Side) -> Batch<'fd> {
+    let mut batch = Batch::new();
+    for address in &side.addresses {
+        batch.add_address(address);
+    }
+    batch.set_link(&change.up());
+    for neighbour in &side.neighbours {
+        batch.replace_neighbour(neighbour);
+    }
+    for route in &side.routes {
+        // A route to an address that was freed and taken again must lead to its new owner.
+        batch.replace_route(route);
+    }
+    batch
+}

@@ -1,0 +1,62 @@
+//! The configuration of a routed role: `nodeFile` and `dataDir`, everything else stands in the node file.
+
+use std::error::Error as StdError;
+use std::path::Path;
+
+use fairlead_cni_node::NodeFile;
+use fairlead_cni_node::owned::NODE_FILE;
+
+use crate::call::Call;
+use crate::error::{PluginError, Result};
+use crate::ipam::{Leases, Own};
+
+/// What ADD and STATUS need to know.
+#[derive(Debug)]
+pub(super) struct Config {
+    node: NodeFile,
+    leases: Leases,
+    addresses: Own,
+}
+
+impl Config {
+    /// Reads the configuration and the node file that it names.
+    pub(super) fn parse(call: &Call) -> Result<Self> {
+        let fields = call.conf.fields();
+        let path = fields
+            .text("nodeFile")?
+            .filter(|path| !path.is_empty())
+            .unwrap_or(NODE_FILE);
+        let node = read(Path::new(path)).map_err(|source| PluginError::NodeFile {
+            path: path.into(),
+            source,
+        })?;
+        let leases = Leases::below(call, &fields)?;
+        let name = call.conf.name.as_str();
+        let config =
+            fairlead_ipam::Config::for_pod_ranges(name, leases.data_dir(), node.pod_ranges())?;
+        Ok(Self {
+            node,
+            leases,
+            addresses: Own::new(config),
+        })
+    }
+
+    /// MTU of the pod's interface in bytes.
+    pub(super) fn mtu(&self) -> u32 {
+        self.node.mtu()
+    }
+
+    /// Where addresses come from: one of each pod range, in the ranges' order.
+    pub(super) fn addresses(&self) -> &Own {
+        &self.addresses
+    }
+
+    /// Where addresses go back to.
+    pub(super) fn leases(&self) -> &Leases {
+        &self.leases
+    }
+}
+
+fn read(path: &Path) -> Result<NodeFile, Box<dyn StdError + Send + Sync>> {
+    Ok(NodeFile::parse(&std::fs::read(path)?)?)
+}

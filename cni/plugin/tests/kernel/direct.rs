@@ -1,0 +1,62 @@
+//! The direct role.
+
+use std::net::SocketAddr;
+
+use fairlead_e2e_lab::{can_reach, can_reach_udp, serve_echo};
+use serde_json::json;
+
+use crate::node::{Node, address};
+
+const RANGES: [&str; 2] = ["10.244.1.0/24", "fd00:244:1::/64"];
+
+fn node() -> Node {
+    let node = Node::new();
+    node.publish(&RANGES, 1450);
+    node
+}
+
+#[test]
+fn two_pods_reach_each_other_over_both_families_and_leave_nothing() {
+    let node = node();
+    node.forward();
+    let before = node.state("fairlead");
+    let (one, other) = (node.container("one"), node.container("other"));
+    let conf = node.direct();
+    let first = node.add(&one, &conf).unwrap();
+    let second = node.add(&other, &conf).unwrap();
+    let _echo = serve_echo(&other.ns, 7).unwrap();
+    for v4 in [true, false] {
+        let to = SocketAddr::new(address(&second, v4), 7);
+        assert!(can_reach(&one.ns, to).unwrap(), "{to}");
+        assert!(can_reach_udp(&one.ns, to).unwrap(), "{to}");
+        assert!(can_reach(&node.host, to).unwrap(), "host to {to}");
+    }
+    node.check(&one, &conf, &first).unwrap();
+    node.check(&other, &conf, &second).unwrap();
+    node.del(&one, &conf).unwrap();
+    node.del(&other, &conf).unwrap();
+    node.del(&other, &conf).unwrap();
+    before.assert_same(&node.state("fairlead"), "after DEL");
+}
+
+#[test]
+fn the_result_says_what_was_made() {
+    let node = node();
+    let pod = node.container("c1");
+    let result = node.add(&pod, &node.direct()).unwrap();
+    assert_eq!(
+        result,
+        json!({
+            "cniVersion": "1.1.0",
+            "interfaces": [
+                {"name": "fl872df16d7420", "mac": result["interfaces"][0]["mac"], "mtu": 1450},
+                {"name": "eth0", "mac": result["interfaces"][1]["mac"], "mtu": 1450, "sandbox": pod.path()},
+            ],
+            "ips": [
+                {"address": "10.244.1.1/32", "gateway": "169.254.1.1", "interface": 1},
+                {"address": "fd00:244:1::1/128", "gateway": "fe80::1", "interface": 1},
+            ],
+            "routes": [{"dst": "0.0.0.0/0", "gw": "169.254.1.1"}, {"dst": "::/0", "gw": "fe80::1"}],
+        })
+    );
+}

@@ -1,0 +1,340 @@
+//! A node of one test: a host namespace, a folder of links to the program, a node file, lease files.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use fairlead_cni_netlink::nft::{DataType, KeyType, Nft, Set, TableFamily, TableName};
+use fairlead_cni_netlink::{Address, Sysctl};
+use fairlead_e2e_lab::{Namespace, Snapshot};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Names that the program is linked by.
+const NAMES: [&str; 7] = [
+    "fairlead-bridge",
+    "fairlead-direct",
+    "fairlead-ipam",
+    "fairlead-loopback",
+    "bridge",
+    "host-local",
+    "loopback",
+];
+
+/// A node with nothing on it.
+pub struct Node {
+    /// The host's namespace.
+    pub host: Namespace,
+    dir: TempDir,
+}
+
+/// A container of the node.
+pub struct Container {
+    /// Its namespace.
+    pub ns: Namespace,
+    /// `CNI_CONTAINERID`.
+    pub id: String,
+}
+
+/// One family of the way out.
+pub struct Uplink {
+    /// The host's address there.
+    pub host: IpAddr,
+    /// Who is asked.
+    pub server: IpAddr,
+}
+
+/// The error object that the program printed.
+#[derive(Debug, PartialEq)]
+pub struct Failure {
+    pub code: u64,
+    pub msg: String,
+    pub details: String,
+}
+
+/// Variables of a call beside `CNI_COMMAND` and `CNI_PATH`.
+pub type Vars<'a> = &'a [(&'a str, &'a str)];
+
+impl Node {
+    pub fn new() -> Self {
+        let node = Self {
+            host: Namespace::new("host").unwrap(),
+            dir: tempfile::tempdir().unwrap(),
+        };
+        node.host.loopback_up().unwrap();
+        for address in ["192.0.2.1/32", "2001:db8::1/128"] {
+            give(&node.host, "lo", address);
+        }
+        std::fs::create_dir(node.bin()).unwrap();
+        for name in NAMES {
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_fairlead-cni"), node.bin().join(name))
+                .unwrap();
+        }
+        node
+    }
+
+    /// The folder of links.
+    pub fn bin(&self) -> PathBuf {
+        self.dir.path().join("bin")
+    }
+
+    /// Where leases are.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("networks")
+    }
+
+    pub fn node_file(&self) -> PathBuf {
+        self.dir.path().join("node.json")
+    }
+
+    /// Writes the node file as the agent does.
+    pub fn publish(&self, ranges: &[&str], mtu: u32) {
+        let file =
+            json!({"version": 1, "node": "n1", "mode": "direct", "podRanges": ranges, "mtu": mtu});
+        std::fs::write(self.node_file(), file.to_string()).unwrap();
+    }
+
+    /// The configuration of the direct role.
+    pub fn direct(&self) -> Value {
+        json!({
+            "cniVersion": "1.1.0", "name": "fairlead", "type": "fairlead-direct",
+            "nodeFile": self.node_file(), "dataDir": self.data_dir(),
+        })
+    }
+
+    /// Switches forwarding of both families on, which is the agent's work.
+    pub fn forward(&self) {
+        for key in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
+            self.sysctl(key, "1");
+        }
+    }
+
+    /// Sets a sysctl of the host.
+    pub fn sysctl(&self, key: &str, value: &str) {
+        self.host
+            .run(|| Sysctl::new(key).write(value))
+            .unwrap()
+            .unwrap();
+    }
+
+    pub fn container(&self, id: &str) -> Container {
+        Container {
+            ns: Namespace::new(id).unwrap(),
+            id: id.to_owned(),
+        }
+    }
+
+    /// The program as a command in the host's namespace, ready to be started.
+    pub fn command(&self, plugin: &str, command: &str, vars: Vars<'_>) -> Command {
+        let mut call = self.host.command(self.bin().join(plugin).to_str().unwrap());
+        call.env_clear()
+            .env("CNI_COMMAND", command)
+            .env("CNI_PATH", self.bin());
+        call.envs(vars.iter().copied());
+        call.stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        call
+    }
+
+    /// Runs the program; `Value::Null` when it printed nothing.
+    pub fn call(
+        &self,
+        plugin: &str,
+        command: &str,
+        vars: Vars<'_>,
+        conf: &Value,
+    ) -> Result<Value, Failure> {
+        run(&mut self.command(plugin, command, vars), &conf.to_string())
+    }
+
+    /// Runs an operation on a container's `eth0`.
+    pub fn on(
+        &self,
+        plugin: &str,
+        command: &str,
+        container: &Container,
+        conf: &Value,
+    ) -> Result<Value, Failure> {
+        self.call(plugin, command, &container.vars(), conf)
+    }
+
+    pub fn add(&self, container: &Container, conf: &Value) -> Result<Value, Failure> {
+        self.on(conf["type"].as_str().unwrap(), "ADD", container, conf)
+    }
+
+    pub fn del(&self, container: &Container, conf: &Value) -> Result<Value, Failure> {
+        self.on(conf["type"].as_str().unwrap(), "DEL", container, conf)
+    }
+
+    pub fn check(
+        &self,
+        container: &Container,
+        conf: &Value,
+        result: &Value,
+    ) -> Result<Value, Failure> {
+        let mut conf = conf.clone();
+        conf["prevResult"] = result.clone();
+        self.on(conf["type"].as_str().unwrap(), "CHECK", container, &conf)
+    }
+
+    pub fn status(&self, conf: &Value) -> Result<Value, Failure> {
+        self.call(conf["type"].as_str().unwrap(), "STATUS", &[], conf)
+    }
+
+    /// GC that keeps the `eth0` of the named containers.
+    pub fn gc(&self, conf: &Value, valid: &[&str]) -> Result<Value, Failure> {
+        let mut conf = conf.clone();
+        conf["cni.dev/valid-attachments"] = valid
+            .iter()
+            .map(|id| json!({"containerID": id, "ifname": "eth0"}))
+            .collect();
+        self.call(conf["type"].as_str().unwrap(), "GC", &[], &conf)
+    }
+
+    /// The addresses that a network's leases hold, sorted.
+    pub fn leases(&self, network: &str) -> Vec<String> {
+        let env = fairlead_ipam::Env::host().unwrap();
+        let network = fairlead_ipam::NetworkName::new(network).unwrap();
+        let store = fairlead_ipam::Store::open_existing(&self.data_dir(), &network, &env).unwrap();
+        let leases = store
+            .map(|mut store| store.leases().unwrap())
+            .unwrap_or_default();
+        let mut held: Vec<String> = leases
+            .iter()
+            .map(|lease| lease.address.to_string())
+            .collect();
+        held.sort();
+        held
+    }
+
+    /// A namespace beyond the host that has no route back to pods, and its addresses of each family.
+    pub fn world(&self) -> (Namespace, Uplink, Uplink) {
+        let world = Namespace::new("world").unwrap();
+        fairlead_e2e_lab::connect(&self.host, "uplink0", &world, "eth0").unwrap();
+        give(&self.host, "uplink0", "198.51.100.1/24");
+        give(&self.host, "uplink0", "2001:db8:1::1/64");
+        give(&world, "eth0", "198.51.100.2/24");
+        give(&world, "eth0", "2001:db8:1::2/64");
+        let uplink = |host: &str, server: &str| Uplink {
+            host: host.parse().unwrap(),
+            server: server.parse().unwrap(),
+        };
+        (
+            world,
+            uplink("198.51.100.1", "198.51.100.2"),
+            uplink("2001:db8:1::1", "2001:db8:1::2"),
+        )
+    }
+
+    /// The masqueraded addresses with their owners, IPv4 first, each sorted.
+    pub fn masqueraded(&self) -> Vec<String> {
+        let mut nft = Nft::open_in(self.host.netns()).unwrap();
+        let table = TableName::new(TableFamily::Inet, "fairlead-cni");
+        let mut all = Vec::new();
+        for (name, key) in [("pods4", KeyType::Ipv4Addr), ("pods6", KeyType::Ipv6Addr)] {
+            let elements = nft
+                .elements(&Set::map(&table, name, &[key], DataType::Verdict))
+                .unwrap();
+            let shown = |e: &fairlead_cni_netlink::nft::Element| {
+                format!(
+                    "{} {}",
+                    e.key.ip().unwrap(),
+                    e.comment.clone().unwrap_or_default()
+                )
+            };
+            let mut shown: Vec<String> = elements.iter().map(shown).collect();
+            shown.sort();
+            all.extend(shown);
+        }
+        all
+    }
+
+    /// Everything that stands on the node: kernel state, nftables rules, leases.
+    pub fn state(&self, network: &str) -> State {
+        State {
+            kernel: Snapshot::of(&self.host).unwrap(),
+            leases: self.leases(network),
+        }
+    }
+}
+
+/// The state of a node.
+pub struct State {
+    kernel: Snapshot,
+    leases: Vec<String>,
+}
+
+impl State {
+    /// Fails unless nothing has changed since.
+    pub fn assert_same(&self, later: &Self, when: &str) {
+        assert_eq!(self.kernel.diff(&later.kernel), "", "{when}");
+        assert_eq!(self.leases, later.leases, "{when}");
+    }
+}
+
+impl Container {
+    pub fn vars(&self) -> [(&str, &str); 3] {
+        [
+            ("CNI_CONTAINERID", &self.id),
+            ("CNI_NETNS", self.path()),
+            ("CNI_IFNAME", "eth0"),
+        ]
+    }
+
+    pub fn path(&self) -> &str {
+        self.ns.path().to_str().unwrap()
+    }
+}
+
+/// Starts a prepared call, feeds it and reads its answer.
+pub fn run(call: &mut Command, stdin: &str) -> Result<Value, Failure> {
+    let mut child = call.spawn().unwrap();
+    // A call that is refused by its environment alone does not read.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let parse = || serde_json::from_slice::<Value>(&output.stdout);
+    if output.status.success() {
+        return Ok(if output.stdout.is_empty() {
+            Value::Null
+        } else {
+            parse().unwrap()
+        });
+    }
+    let object = parse().unwrap_or_else(|error| panic!("{error}: {output:?} {stderr}"));
+    let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
+    Err(Failure {
+        code: object["code"].as_u64().unwrap(),
+        msg: text("msg"),
+        details: text("details"),
+    })
+}
+
+/// Gives a link an address that works at once.
+pub fn give(ns: &Namespace, link: &str, address: &str) {
+    let mut netlink = ns.netlink().unwrap();
+    let index = netlink.index_of(&link.parse().unwrap()).unwrap();
+    netlink
+        .add_address(&Address::new(index, address.parse().unwrap()).nodad())
+        .unwrap();
+}
+
+/// The first address of a family in a result.
+pub fn address(result: &Value, v4: bool) -> IpAddr {
+    let all = result["ips"].as_array().unwrap().iter();
+    let ips = all.map(|ip| ip["address"].as_str().unwrap().split('/').next().unwrap());
+    ips.map(|ip| ip.parse::<IpAddr>().unwrap())
+        .find(|ip| ip.is_ipv4() == v4)
+        .unwrap()
+}
+
+/// Whether a folder holds nothing but lease files.
+pub fn only_lease_files(dir: &Path) -> bool {
+    std::fs::read_dir(dir).map_or(true, |entries| {
+        entries
+            .flatten()
+            .all(|entry| entry.path().extension().is_some_and(|ext| ext == "leases"))
+    })
+}
