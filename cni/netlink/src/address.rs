@@ -8,7 +8,7 @@ use ipnetwork::IpNetwork;
 use crate::flags::flags;
 use crate::route::Scope;
 use crate::types::{Family, LinkIndex, network};
-use crate::wire::{Attrs, Bytes as _, Writer};
+use crate::wire::{Attrs, Bytes, Writer};
 
 /// `RTM_NEWADDR`, `RTM_DELADDR`, `RTM_GETADDR`.
 pub(crate) const NEW: u16 = 20;
@@ -167,8 +167,8 @@ impl Address {
         let attrs = Attrs::after(body, HEADER)?;
         Family::from_number(body.u8_at(0)?)?;
         let prefix = body.u8_at(1)?;
-        let address = attrs.find(attr::ADDRESS).and_then(|ip| ip.ip());
-        let local = attrs.find(attr::LOCAL).and_then(|ip| ip.ip());
+        let address = attrs.find(attr::ADDRESS).and_then(Bytes::ip);
+        let local = attrs.find(attr::LOCAL).and_then(Bytes::ip);
         let ip = local.or(address)?;
         let peer = address.filter(|&peer| peer != ip);
         let own = if peer.is_some() {

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 
 use crate::address::Address;
-use crate::error::Error;
+use crate::error::NetlinkError;
 use crate::link::{LinkChange, NewLink, PortChange};
 use crate::neighbour::{FdbEntry, Neighbour};
 use crate::next_hop::NextHop;
@@ -32,7 +32,7 @@ pub struct Failure {
     /// Its place in the batch, from 0.
     pub index: usize,
     /// Why.
-    pub error: Error,
+    pub error: NetlinkError,
 }
 
 impl<'fd> Batch<'fd> {

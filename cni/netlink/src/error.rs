@@ -44,7 +44,7 @@ impl fmt::Display for Operation {
 
 /// Why a request did not succeed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum NetlinkError {
     /// The kernel refused.
     #[error("cannot {operation} {object}: {errno}{}{}", words(message.as_deref()), hint(*errno))]
     Refused {
@@ -141,7 +141,7 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl NetlinkError {
     /// The error number of the kernel or the system, when there is one.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn texts_name_operation_object_number_and_the_kernels_words() {
-        let mut error = Error::Refused {
+        let mut error = NetlinkError::Refused {
             operation: Operation::Create,
             object: "route 10.0.0.0/24 via 10.1.0.1".into(),
             errno: Errno::ENETUNREACH,
@@ -240,7 +240,7 @@ mod tests {
             error.to_string(),
             "cannot create route 10.0.0.0/24 via 10.1.0.1: ENETUNREACH: Network is unreachable: Nexthop has invalid gateway"
         );
-        if let Error::Refused { errno, message, .. } = &mut error {
+        if let NetlinkError::Refused { errno, message, .. } = &mut error {
             *errno = Errno::EPERM;
             *message = None;
         }

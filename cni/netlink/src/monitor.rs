@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use netlink_sys::protocols::NETLINK_ROUTE;
 
 use crate::address::{self, Address};
-use crate::error::Error;
+use crate::error::NetlinkError;
 use crate::link::{self, Link};
 use crate::neighbour::{self, FdbEntry, Neighbour};
 use crate::netns::NetNs;
@@ -85,7 +85,7 @@ pub struct Monitor {
 
 impl Monitor {
     /// Listens in the calling thread's namespace.
-    pub fn open(groups: &[Group]) -> Result<Self, Error> {
+    pub fn open(groups: &[Group]) -> Result<Self, NetlinkError> {
         let mut socket = Socket::open(NETLINK_ROUTE)?;
         socket.enlarge(BUFFER);
         let numbers: Vec<u32> = groups
@@ -98,15 +98,15 @@ impl Monitor {
     }
 
     /// Listens in `ns`; the calling thread is back in its own when this returns.
-    pub fn open_in(ns: &NetNs, groups: &[Group]) -> Result<Self, Error> {
+    pub fn open_in(ns: &NetNs, groups: &[Group]) -> Result<Self, NetlinkError> {
         ns.run(|| Self::open(groups))?
     }
 
     /// The changes that wait; none when nothing waits. Call again until it returns none.
-    pub fn read(&mut self) -> Result<Vec<Event>, Error> {
+    pub fn read(&mut self) -> Result<Vec<Event>, NetlinkError> {
         let mut events = Vec::new();
         let lost = self.socket.drain(DATAGRAMS, |bytes| {
-            events.extend(Messages(bytes).filter_map(event))
+            events.extend(Messages(bytes).filter_map(event));
         })?;
         if lost {
             events.push(Event::Overrun);

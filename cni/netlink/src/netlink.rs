@@ -9,7 +9,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 
 pub use read::{RouteFilter, RouteLookup};
 
-use crate::error::Error;
+use crate::error::NetlinkError;
 use crate::netns::NetNs;
 use crate::socket::Socket;
 
@@ -21,14 +21,14 @@ pub struct Netlink {
 
 impl Netlink {
     /// Opens a socket in the calling thread's namespace.
-    pub fn open() -> Result<Self, Error> {
+    pub fn open() -> Result<Self, NetlinkError> {
         let socket = Socket::open(NETLINK_ROUTE)?;
         socket.set_strict()?;
         Ok(Self { socket })
     }
 
     /// Opens a socket in `ns`; the calling thread is back in its own when this returns.
-    pub fn open_in(ns: &NetNs) -> Result<Self, Error> {
+    pub fn open_in(ns: &NetNs) -> Result<Self, NetlinkError> {
         ns.run(Self::open)?
     }
 }

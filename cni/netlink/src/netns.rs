@@ -11,10 +11,10 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::fstatfs;
 
-use crate::error::{Error, io};
+use crate::error::{NetlinkError, io};
 
 /// The file system of namespace files (`NSFS_MAGIC`).
-const NSFS: i64 = 0x6e73_6673;
+const NSFS: i128 = 0x6e73_6673;
 
 /// The calling thread's network namespace.
 const CURRENT: &str = "/proc/thread-self/ns/net";
@@ -43,10 +43,10 @@ impl fmt::Display for NetNsId {
 
 impl NetNs {
     /// Opens the namespace behind a file such as `/run/netns/x` or `/proc/1/ns/net`.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, NetlinkError> {
         let path = path.as_ref();
         let label = path.display().to_string();
-        let failed = |source| Error::Namespace {
+        let failed = |source| NetlinkError::Namespace {
             doing: "open",
             object: label.clone(),
             source,
@@ -55,24 +55,20 @@ impl NetNs {
         let kind = fstatfs(&fd)
             .map_err(|errno| failed(io(errno)))?
             .filesystem_type();
-        #[expect(
-            clippy::unnecessary_cast,
-            reason = "the type differs between architectures"
-        )]
-        if kind.0 as i64 != NSFS {
+        if i128::from(kind.0) != NSFS {
             return Err(failed(io(Errno::EINVAL)));
         }
         Ok(Self { fd, label })
     }
 
     /// The calling thread's namespace.
-    pub fn current() -> Result<Self, Error> {
+    pub fn current() -> Result<Self, NetlinkError> {
         Self::open(CURRENT)
     }
 
     /// A fresh namespace that nobody is in; it goes when the last reference to it goes.
-    pub fn create() -> Result<Self, Error> {
-        let failed = |source| Error::Namespace {
+    pub fn create() -> Result<Self, NetlinkError> {
+        let failed = |source| NetlinkError::Namespace {
             doing: "create",
             object: "(new)".into(),
             source,
@@ -89,7 +85,7 @@ impl NetNs {
     }
 
     /// A second handle on the same namespace.
-    pub fn try_clone(&self) -> Result<Self, Error> {
+    pub fn try_clone(&self) -> Result<Self, NetlinkError> {
         let fd = self
             .fd
             .try_clone()
@@ -101,7 +97,7 @@ impl NetNs {
     }
 
     /// What tells it apart.
-    pub fn id(&self) -> Result<NetNsId, Error> {
+    pub fn id(&self) -> Result<NetNsId, NetlinkError> {
         let stat =
             nix::sys::stat::fstat(&self.fd).map_err(|errno| self.failed("examine", io(errno)))?;
         Ok(NetNsId {
@@ -114,7 +110,7 @@ impl NetNs {
     ///
     /// Threads that `work` starts stay inside. A thread that cannot come back would act in the wrong
     /// namespace from then on, so the process ends instead.
-    pub fn run<T>(&self, work: impl FnOnce() -> T) -> Result<T, Error> {
+    pub fn run<T>(&self, work: impl FnOnce() -> T) -> Result<T, NetlinkError> {
         let home = Self::current()?;
         self.enter()?;
         let _back = Back(&home);
@@ -122,15 +118,15 @@ impl NetNs {
     }
 
     /// Moves this thread into the namespace for good.
-    pub fn enter(&self) -> Result<(), Error> {
+    pub fn enter(&self) -> Result<(), NetlinkError> {
         setns(&self.fd, CloneFlags::CLONE_NEWNET).map_err(|errno| self.failed("enter", io(errno)))
     }
 
     /// Gives it a name in the file system that keeps it alive; the file is made when it is missing.
-    pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+    pub fn pin(&self, path: impl AsRef<Path>) -> Result<(), NetlinkError> {
         use std::os::fd::AsRawFd as _;
         let path = path.as_ref();
-        let failed = |source| Error::Namespace {
+        let failed = |source| NetlinkError::Namespace {
             doing: "pin",
             object: path.display().to_string(),
             source,
@@ -147,9 +143,9 @@ impl NetNs {
     }
 
     /// Takes a name away again; one that is not there is success.
-    pub fn unpin(path: impl AsRef<Path>) -> Result<(), Error> {
+    pub fn unpin(path: impl AsRef<Path>) -> Result<(), NetlinkError> {
         let path = path.as_ref();
-        let failed = |source| Error::Namespace {
+        let failed = |source| NetlinkError::Namespace {
             doing: "unpin",
             object: path.display().to_string(),
             source,
@@ -165,8 +161,8 @@ impl NetNs {
         }
     }
 
-    fn failed(&self, doing: &'static str, source: io::Error) -> Error {
-        Error::Namespace {
+    fn failed(&self, doing: &'static str, source: io::Error) -> NetlinkError {
+        NetlinkError::Namespace {
             doing,
             object: self.label.clone(),
             source,

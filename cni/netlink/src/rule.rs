@@ -182,23 +182,23 @@ impl Rule {
     pub(crate) fn read(body: &[u8]) -> Option<Self> {
         let attrs = Attrs::after(body, HEADER)?;
         let family = Family::from_number(body.u8_at(0)?)?;
-        let (to, from) = (body.u8_at(1)?, body.u8_at(2)?);
+        let (to_length, from_length) = (body.u8_at(1)?, body.u8_at(2)?);
         let mut rule = Self::lookup(family, u32::from(body.u8_at(4)?));
         rule.tos = body.u8_at(3)?;
         rule.invert = body.u32_at(8)? & INVERT != 0;
         rule.priority = Some(0);
         let mut table = u32::from(body.u8_at(4)?);
         let mut goto = 0;
-        let (mut mark, mut mask) = (None, u32::MAX);
+        let (mut mark, mut bits) = (None, u32::MAX);
         for (kind, value) in attrs {
             match kind {
-                attr::DST => rule.to = network(value.ip()?, to),
-                attr::SRC => rule.from = network(value.ip()?, from),
+                attr::DST => rule.to = network(value.ip()?, to_length),
+                attr::SRC => rule.from = network(value.ip()?, from_length),
                 attr::TABLE => table = value.u32_at(0)?,
                 attr::PRIORITY => rule.priority = value.u32_at(0),
                 attr::GOTO => goto = value.u32_at(0)?,
                 attr::FWMARK => mark = value.u32_at(0),
-                attr::FWMASK => mask = value.u32_at(0)?,
+                attr::FWMASK => bits = value.u32_at(0)?,
                 attr::IIFNAME => rule.iif = Some(LinkName::reported(value.text())),
                 attr::OIFNAME => rule.oif = Some(LinkName::reported(value.text())),
                 attr::L3MDEV => rule.l3mdev = value.u8_at(0)? != 0,
@@ -210,8 +210,8 @@ impl Rule {
             }
         }
         rule.mark = mark
-            .filter(|&mark| mark != 0 || mask != u32::MAX)
-            .map(|mark| (mark, mask));
+            .filter(|&mark| mark != 0 || bits != u32::MAX)
+            .map(|mark| (mark, bits));
         rule.action = match body.u8_at(7)? {
             1 => RuleAction::Lookup(table),
             2 => RuleAction::Goto(goto),

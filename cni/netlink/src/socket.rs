@@ -9,8 +9,8 @@ use netlink_sys::{Socket as RawSocket, SocketAddr};
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 
-use crate::error::{Error, Operation, io};
-use crate::wire::{Attrs, Bytes as _, Message, Messages, Writer, control, flag};
+use crate::error::{NetlinkError, Operation, io};
+use crate::wire::{Attrs, Bytes, Message, Messages, Writer, control, flag};
 
 /// Room for the largest datagram that the kernel sends for a dump (32 KiB), twice.
 const BUFFER: usize = 64 * 1024;
@@ -30,13 +30,13 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn into_error(self, operation: Operation, object: String) -> Error {
+    pub(crate) fn into_error(self, operation: Operation, object: String) -> NetlinkError {
         let Self {
             errno,
             message,
             offset,
         } = self;
-        Error::Refused {
+        NetlinkError::Refused {
             operation,
             object,
             errno,
@@ -62,8 +62,8 @@ pub(crate) struct Socket {
 
 impl Socket {
     /// Opens a socket of `protocol` in the calling thread's network namespace.
-    pub(crate) fn open(protocol: isize) -> Result<Self, Error> {
-        let failed = |doing| move |source| Error::Socket { doing, source };
+    pub(crate) fn open(protocol: isize) -> Result<Self, NetlinkError> {
+        let failed = |doing| move |source| NetlinkError::Socket { doing, source };
         let raw = RawSocket::new(protocol).map_err(failed("open"))?;
         raw.connect(&SocketAddr::new(0, 0))
             .map_err(failed("connect"))?;
@@ -81,10 +81,10 @@ impl Socket {
     }
 
     /// Makes the kernel check dump requests and filter by them (`NETLINK_GET_STRICT_CHK`).
-    pub(crate) fn set_strict(&self) -> Result<(), Error> {
+    pub(crate) fn set_strict(&self) -> Result<(), NetlinkError> {
         self.raw
             .set_netlink_get_strict_chk(true)
-            .map_err(|source| Error::Socket {
+            .map_err(|source| NetlinkError::Socket {
                 doing: "set strict checks on",
                 source,
             })
@@ -104,7 +104,7 @@ impl Socket {
         &mut self,
         request: &mut Writer,
         refused: impl FnMut(&Writer, usize, Refusal),
-    ) -> Result<(), Error> {
+    ) -> Result<(), NetlinkError> {
         let Some(last) = request.starts().len().checked_sub(1) else {
             return Ok(());
         };
@@ -117,7 +117,7 @@ impl Socket {
         &mut self,
         request: &mut Writer,
         refused: impl FnMut(&Writer, usize, Refusal),
-    ) -> Result<(), Error> {
+    ) -> Result<(), NetlinkError> {
         let Some(last) = request.starts().len().checked_sub(2) else {
             return Ok(());
         };
@@ -138,7 +138,7 @@ impl Socket {
         acknowledged: usize,
         finished: impl Fn(usize, bool) -> bool,
         mut refused: impl FnMut(&Writer, usize, Refusal),
-    ) -> Result<(), Error> {
+    ) -> Result<(), NetlinkError> {
         let first = self.sequence.wrapping_add(1);
         let count = request.starts().len();
         for index in 0..count {
@@ -178,8 +178,8 @@ impl Socket {
     }
 
     /// Joins multicast groups and never blocks from then on.
-    pub(crate) fn listen(&mut self, groups: &[u32]) -> Result<(), Error> {
-        let failed = |source| Error::Socket {
+    pub(crate) fn listen(&mut self, groups: &[u32]) -> Result<(), NetlinkError> {
+        let failed = |source| NetlinkError::Socket {
             doing: "listen on",
             source,
         };
@@ -194,7 +194,7 @@ impl Socket {
         &mut self,
         limit: usize,
         mut take: impl FnMut(&[u8]),
-    ) -> Result<bool, Error> {
+    ) -> Result<bool, NetlinkError> {
         for _ in 0..limit {
             match self.receive("changes were reported") {
                 Ok(bytes) => take(bytes),
@@ -213,7 +213,7 @@ impl Socket {
         object: &dyn Fn() -> String,
         operation: Operation,
         take: impl Fn(Message<'_>) -> Option<T>,
-    ) -> Result<T, Error> {
+    ) -> Result<T, NetlinkError> {
         self.sequence = self.sequence.wrapping_add(1);
         request.stamp(0, self.sequence, flag::REQUEST);
         self.send(request)?;
@@ -225,8 +225,10 @@ impl Socket {
                 }
                 return match answer(message) {
                     Some(Answer::Refused(refusal)) => Err(refusal.into_error(operation, object())),
-                    Some(Answer::Done) => Err(Error::Malformed { object: object() }),
-                    None => take(message).ok_or_else(|| Error::Malformed { object: object() }),
+                    Some(Answer::Done) => Err(NetlinkError::Malformed { object: object() }),
+                    None => {
+                        take(message).ok_or_else(|| NetlinkError::Malformed { object: object() })
+                    }
                 };
             }
         }
@@ -238,7 +240,7 @@ impl Socket {
         request: &mut Writer,
         object: &dyn Fn() -> String,
         take: impl Fn(Message<'_>) -> Option<T>,
-    ) -> Result<Vec<T>, Error> {
+    ) -> Result<Vec<T>, NetlinkError> {
         for _ in 0..DUMP_ATTEMPTS {
             self.sequence = self.sequence.wrapping_add(1);
             request.stamp(0, self.sequence, flag::REQUEST | flag::DUMP);
@@ -247,7 +249,7 @@ impl Socket {
                 return Ok(items);
             }
         }
-        Err(Error::Unsteady {
+        Err(NetlinkError::Unsteady {
             object: object(),
             attempts: DUMP_ATTEMPTS,
         })
@@ -258,7 +260,7 @@ impl Socket {
         &mut self,
         object: &dyn Fn() -> String,
         take: &impl Fn(Message<'_>) -> Option<T>,
-    ) -> Result<Option<Vec<T>>, Error> {
+    ) -> Result<Option<Vec<T>>, NetlinkError> {
         let mut items = Vec::new();
         let mut steady = true;
         loop {
@@ -284,13 +286,13 @@ impl Socket {
         }
     }
 
-    fn send(&self, request: &Writer) -> Result<(), Error> {
+    fn send(&self, request: &Writer) -> Result<(), NetlinkError> {
         loop {
             match self.raw.send(request.bytes(), 0) {
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(source) => {
-                    return Err(Error::Socket {
+                    return Err(NetlinkError::Socket {
                         doing: "send on",
                         source,
                     });
@@ -300,13 +302,13 @@ impl Socket {
     }
 
     /// Fills the buffer with the next datagram. `doing` is for the text of an overrun.
-    pub(crate) fn receive(&mut self, doing: &str) -> Result<&[u8], Error> {
+    pub(crate) fn receive(&mut self, doing: &str) -> Result<&[u8], NetlinkError> {
         self.buffer.clear();
         self.buffer.reserve(BUFFER);
         loop {
             match self.raw.recv(&mut self.buffer, nix::libc::MSG_TRUNC) {
                 Ok(length) if length > self.buffer.len() => {
-                    return Err(Error::Socket {
+                    return Err(NetlinkError::Socket {
                         doing: "receive on",
                         source: io(Errno::EMSGSIZE),
                     });
@@ -314,12 +316,12 @@ impl Socket {
                 Ok(_) => return Ok(&self.buffer),
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => {
-                    return Err(Error::Overrun {
+                    return Err(NetlinkError::Overrun {
                         doing: doing.to_owned(),
                     });
                 }
                 Err(source) => {
-                    return Err(Error::Socket {
+                    return Err(NetlinkError::Socket {
                         doing: "receive on",
                         source,
                     });
@@ -388,7 +390,7 @@ fn extended(message: Message<'_>) -> (Option<String>, Option<u32>) {
     }
     let attrs = Attrs(message.body.get(start..).unwrap_or_default());
     (
-        attrs.find(TEXT).map(|text| text.text()),
+        attrs.find(TEXT).map(Bytes::text),
         attrs.find(OFFSET).and_then(|offset| offset.u32_at(0)),
     )
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::error::Error;
+use crate::error::NetlinkError;
 use crate::types::{Family, LinkName};
 
 /// One key.
@@ -35,8 +35,8 @@ impl Sysctl {
     }
 
     /// Its value without surrounding white space.
-    pub fn read(&self) -> Result<String, Error> {
-        let text = std::fs::read_to_string(&self.0).map_err(|source| Error::Sysctl {
+    pub fn read(&self) -> Result<String, NetlinkError> {
+        let text = std::fs::read_to_string(&self.0).map_err(|source| NetlinkError::Sysctl {
             doing: "read".into(),
             path: self.0.clone(),
             source,
@@ -45,13 +45,13 @@ impl Sysctl {
     }
 
     /// Sets its value.
-    pub fn write(&self, value: &str) -> Result<(), Error> {
+    pub fn write(&self, value: &str) -> Result<(), NetlinkError> {
         // A key is never made: an open for writing without O_CREAT says ENOENT for one that is missing.
         let written = std::fs::OpenOptions::new()
             .write(true)
             .open(&self.0)
             .and_then(|mut file| std::io::Write::write_all(&mut file, value.as_bytes()));
-        written.map_err(|source| Error::Sysctl {
+        written.map_err(|source| NetlinkError::Sysctl {
             doing: format!("write {value:?} to"),
             path: self.0.clone(),
             source,
@@ -59,7 +59,7 @@ impl Sysctl {
     }
 
     /// Sets its value unless it is that already; says whether it was not.
-    pub fn ensure(&self, value: &str) -> Result<bool, Error> {
+    pub fn ensure(&self, value: &str) -> Result<bool, NetlinkError> {
         if self.read()? == value {
             return Ok(false);
         }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
 
-use crate::error::Error;
+use crate::error::NetlinkError;
 
 /// An address family of routing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,7 +104,7 @@ impl LinkName {
     pub const MAX: usize = 15;
 
     /// Checks and takes a name.
-    pub fn new(name: impl Into<String>) -> Result<Self, Error> {
+    pub fn new(name: impl Into<String>) -> Result<Self, NetlinkError> {
         let name = name.into();
         let forbidden = |byte: u8| {
             byte == b'/' || byte == b':' || byte == 0 || byte.is_ascii_whitespace() || byte == 0x0b
@@ -115,7 +115,7 @@ impl LinkName {
             || name == ".."
             || name.bytes().any(forbidden)
         {
-            return Err(Error::LinkName { name });
+            return Err(NetlinkError::LinkName { name });
         }
         Ok(Self(name))
     }
@@ -139,8 +139,8 @@ impl AsRef<str> for LinkName {
 }
 
 impl FromStr for LinkName {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self, Error> {
+    type Err = NetlinkError;
+    fn from_str(text: &str) -> Result<Self, NetlinkError> {
         Self::new(text)
     }
 }
@@ -201,8 +201,12 @@ impl Mac {
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        let mut separator = "";
+        self.0.iter().try_for_each(|octet| {
+            write!(f, "{separator}{octet:02x}")?;
+            separator = ":";
+            Ok(())
+        })
     }
 }
 
@@ -213,9 +217,9 @@ impl fmt::Debug for Mac {
 }
 
 impl FromStr for Mac {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let invalid = || Error::Mac {
+    type Err = NetlinkError;
+    fn from_str(text: &str) -> Result<Self, NetlinkError> {
+        let invalid = || NetlinkError::Mac {
             text: text.to_owned(),
         };
         let mut octets = [0; 6];

@@ -34,12 +34,12 @@ impl Snapshot {
                 .map(|link| (link.index, link.name.to_string()))
                 .collect(),
         );
-        let mut lines: BTreeSet<String> = links.iter().map(|link| names.link(link)).collect();
-        add_addresses(&mut lines, &mut netlink, &names)?;
-        add_routes(&mut lines, &mut netlink, &names)?;
-        add_neighbours(&mut lines, &mut netlink, &names)?;
-        add_nftables(&mut lines, &mut ns.nft()?)?;
-        Ok(Self { lines })
+        let mut state: BTreeSet<String> = links.iter().map(|link| names.link(link)).collect();
+        add_addresses(&mut state, &mut netlink, &names)?;
+        add_routes(&mut state, &mut netlink, &names)?;
+        add_neighbours(&mut state, &mut netlink, &names)?;
+        add_nftables(&mut state, &mut ns.nft()?)?;
+        Ok(Self { lines: state })
     }
 
     /// What `later` has lost (`-`) and gained (`+`), one a line; empty when nothing differs.

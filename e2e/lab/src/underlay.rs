@@ -18,7 +18,7 @@ pub struct Node {
     pub link: LinkIndex,
     /// Its address in 192.0.2.0/24, from .1.
     pub v4: Ipv4Addr,
-    /// Its address in 2001:db8::/64, from ::1.
+    /// Its address in `2001:db8::/64`, from `::1`.
     pub v6: Ipv6Addr,
 }
 

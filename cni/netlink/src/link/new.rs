@@ -115,7 +115,7 @@ impl<'fd> NewLink<'fd> {
             NewKind::Veth(peer) => {
                 w.text(attr::INFO_KIND, "veth");
                 w.nest(attr::INFO_DATA, |w| {
-                    w.within(VETH_PEER, |w| self.put_peer(w, peer))
+                    w.within(VETH_PEER, |w| self.put_peer(w, peer));
                 });
             }
             NewKind::Bridge(bridge) => {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::Netlink;
 use crate::address::{self, Address};
-use crate::error::{Error, Operation};
+use crate::error::{NetlinkError, Operation};
 use crate::link::{self, Link};
 use crate::neighbour::{self, FdbEntry, Neighbour, NeighbourFlags, NeighbourState};
 use crate::next_hop::{self, NextHop};
@@ -73,23 +73,23 @@ impl RouteLookup {
 
 impl Netlink {
     /// All links.
-    pub fn links(&mut self) -> Result<Vec<Link>, Error> {
+    pub fn links(&mut self) -> Result<Vec<Link>, NetlinkError> {
         let request = request(link::GET, |w| link::put_header(w, 0, 0, 0, 0));
         self.list(request, "links", link::NEW, Link::read)
     }
 
     /// The link called `name`; `ENODEV` when there is none.
-    pub fn link(&mut self, name: &LinkName) -> Result<Link, Error> {
+    pub fn link(&mut self, name: &LinkName) -> Result<Link, NetlinkError> {
         self.one_link(&name.into(), 0, Link::read)
     }
 
     /// The link with a number; `ENODEV` when there is none.
-    pub fn link_by_index(&mut self, index: LinkIndex) -> Result<Link, Error> {
+    pub fn link_by_index(&mut self, index: LinkIndex) -> Result<Link, NetlinkError> {
         self.one_link(&index.into(), 0, Link::read)
     }
 
     /// The link called `name`, if there is one.
-    pub fn find_link(&mut self, name: &LinkName) -> Result<Option<Link>, Error> {
+    pub fn find_link(&mut self, name: &LinkName) -> Result<Option<Link>, NetlinkError> {
         match self.link(name) {
             Err(error) if error.is_not_found() => Ok(None),
             found => found.map(Some),
@@ -97,7 +97,7 @@ impl Netlink {
     }
 
     /// The number of the link called `name`: the cheapest question about a link.
-    pub fn index_of(&mut self, name: &LinkName) -> Result<LinkIndex, Error> {
+    pub fn index_of(&mut self, name: &LinkName) -> Result<LinkIndex, NetlinkError> {
         self.one_link(&name.into(), link::SKIP_STATS, |body| {
             body.u32_at(4).map(LinkIndex)
         })
@@ -108,7 +108,7 @@ impl Netlink {
         link: &LinkRef,
         filter: u32,
         read: impl Fn(&[u8]) -> Option<T>,
-    ) -> Result<T, Error> {
+    ) -> Result<T, NetlinkError> {
         let mut request = request(link::GET, |w| {
             link::put_link(w, 0, link, 0, 0);
             if filter != 0 {
@@ -121,16 +121,16 @@ impl Netlink {
     }
 
     /// All addresses of all links, IPv4 first.
-    pub fn addresses(&mut self) -> Result<Vec<Address>, Error> {
+    pub fn addresses(&mut self) -> Result<Vec<Address>, NetlinkError> {
         self.addresses_where(None)
     }
 
     /// All addresses of one link, IPv4 first; `ENODEV` when there is no such link.
-    pub fn addresses_of(&mut self, link: LinkIndex) -> Result<Vec<Address>, Error> {
+    pub fn addresses_of(&mut self, link: LinkIndex) -> Result<Vec<Address>, NetlinkError> {
         self.addresses_where(Some(link))
     }
 
-    fn addresses_where(&mut self, link: Option<LinkIndex>) -> Result<Vec<Address>, Error> {
+    fn addresses_where(&mut self, link: Option<LinkIndex>) -> Result<Vec<Address>, NetlinkError> {
         let object = link.map_or_else(
             || "addresses".into(),
             |link| format!("addresses of link {link}"),
@@ -147,12 +147,12 @@ impl Netlink {
     }
 
     /// All routes of a family in all tables; cached ones are left out.
-    pub fn routes(&mut self, family: Family) -> Result<Vec<Route>, Error> {
+    pub fn routes(&mut self, family: Family) -> Result<Vec<Route>, NetlinkError> {
         self.routes_where(RouteFilter::all(family))
     }
 
     /// The routes of a family that match; a table that does not exist has none.
-    pub fn routes_where(&mut self, filter: RouteFilter) -> Result<Vec<Route>, Error> {
+    pub fn routes_where(&mut self, filter: RouteFilter) -> Result<Vec<Route>, NetlinkError> {
         let request = request(route::GET, |w| {
             w.put(&[filter.family.number(), 0, 0, 0]);
             w.put(&[0, filter.protocol.unwrap_or(0), 0, 0]);
@@ -184,12 +184,12 @@ impl Netlink {
 
     /// The kernel's own answer: how a packet from here to `ip` goes. The answer's destination is `ip`
     /// itself; `ENETUNREACH` or `EHOSTUNREACH` when there is no way.
-    pub fn route_to(&mut self, ip: IpAddr) -> Result<Route, Error> {
+    pub fn route_to(&mut self, ip: IpAddr) -> Result<Route, NetlinkError> {
         self.lookup(&RouteLookup::to(ip))
     }
 
     /// The kernel's own answer about a packet.
-    pub fn lookup(&mut self, lookup: &RouteLookup) -> Result<Route, Error> {
+    pub fn lookup(&mut self, lookup: &RouteLookup) -> Result<Route, NetlinkError> {
         let family = Family::of(lookup.to);
         let mut request = request(route::GET, |w| {
             // IPv6 always names the table, and refuses to be asked for it.
@@ -226,7 +226,7 @@ impl Netlink {
     }
 
     /// All neighbours of a family.
-    pub fn neighbours(&mut self, family: Family) -> Result<Vec<Neighbour>, Error> {
+    pub fn neighbours(&mut self, family: Family) -> Result<Vec<Neighbour>, NetlinkError> {
         let request = neighbour_request(family.number(), None);
         self.list(
             request,
@@ -237,7 +237,7 @@ impl Netlink {
     }
 
     /// Forwarding entries of all bridges and VXLAN devices, or of one port or device.
-    pub fn fdb(&mut self, link: Option<LinkIndex>) -> Result<Vec<FdbEntry>, Error> {
+    pub fn fdb(&mut self, link: Option<LinkIndex>) -> Result<Vec<FdbEntry>, NetlinkError> {
         let request = neighbour_request(neighbour::BRIDGE, link);
         let mut entries = self.list(
             request,
@@ -250,7 +250,7 @@ impl Netlink {
     }
 
     /// All routing rules of a family.
-    pub fn rules(&mut self, family: Family) -> Result<Vec<Rule>, Error> {
+    pub fn rules(&mut self, family: Family) -> Result<Vec<Rule>, NetlinkError> {
         let request = request(rule::GET, |w| {
             w.put(&[family.number()]);
             w.put(&[0; 11]);
@@ -259,7 +259,7 @@ impl Netlink {
     }
 
     /// All nexthop objects.
-    pub fn next_hops(&mut self) -> Result<Vec<NextHop>, Error> {
+    pub fn next_hops(&mut self) -> Result<Vec<NextHop>, NetlinkError> {
         let request = request(next_hop::GET, |w| w.put(&[0; 8]));
         self.list(request, "nexthops", next_hop::NEW, NextHop::read)
     }
@@ -270,7 +270,7 @@ impl Netlink {
         object: &str,
         kind: u16,
         read: impl Fn(&[u8]) -> Option<T>,
-    ) -> Result<Vec<T>, Error> {
+    ) -> Result<Vec<T>, NetlinkError> {
         let take = |message: Message<'_>| (message.kind == kind).then(|| read(message.body))?;
         self.socket.dump(&mut request, &|| object.to_owned(), take)
     }

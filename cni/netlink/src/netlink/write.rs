@@ -3,7 +3,7 @@
 use super::Netlink;
 use crate::address::Address;
 use crate::batch::{Batch, Failure};
-use crate::error::Error;
+use crate::error::NetlinkError;
 use crate::link::{LinkChange, NewLink, PortChange};
 use crate::neighbour::{FdbEntry, Neighbour};
 use crate::next_hop::NextHop;
@@ -15,7 +15,7 @@ use crate::types::LinkRef;
 impl Netlink {
     /// Sends a batch; the first refusal is the error. The kernel goes on after a refusal, so that later
     /// changes may hold all the same.
-    pub fn send(&mut self, batch: &Batch<'_>) -> Result<(), Error> {
+    pub fn send(&mut self, batch: &Batch<'_>) -> Result<(), NetlinkError> {
         let mut first = None;
         self.transact(batch, |failure| {
             first.get_or_insert(failure.error);
@@ -25,7 +25,7 @@ impl Netlink {
 
     /// Sends a batch and returns every refusal, in order. An error means that nothing is known about
     /// what follows the last refusal.
-    pub fn send_each(&mut self, batch: &Batch<'_>) -> Result<Vec<Failure>, Error> {
+    pub fn send_each(&mut self, batch: &Batch<'_>) -> Result<Vec<Failure>, NetlinkError> {
         let mut failures = Vec::new();
         self.transact(batch, |failure| failures.push(failure))?;
         Ok(failures)
@@ -35,12 +35,12 @@ impl Netlink {
         &mut self,
         batch: &Batch<'_>,
         mut failed: impl FnMut(Failure),
-    ) -> Result<(), Error> {
+    ) -> Result<(), NetlinkError> {
         let mut base = 0;
         for chunk in &batch.chunks {
             if let Some(part) = chunk.too_long() {
                 let (_, object) = describe(chunk, chunk.starts().len() - 1);
-                return Err(Error::TooLong { object, part });
+                return Err(NetlinkError::TooLong { object, part });
             }
             let mut chunk = chunk.clone();
             self.socket
@@ -57,114 +57,114 @@ impl Netlink {
         Ok(())
     }
 
-    fn one<'fd>(&mut self, fill: impl FnOnce(&mut Batch<'fd>)) -> Result<(), Error> {
+    fn one<'fd>(&mut self, fill: impl FnOnce(&mut Batch<'fd>)) -> Result<(), NetlinkError> {
         let mut batch = Batch::new();
         fill(&mut batch);
         self.send(&batch)
     }
 
     /// Makes a link; `EEXIST` when one of that name is there.
-    pub fn add_link(&mut self, link: &NewLink<'_>) -> Result<(), Error> {
+    pub fn add_link(&mut self, link: &NewLink<'_>) -> Result<(), NetlinkError> {
         self.one(|b| b.add_link(link))
     }
 
     /// Changes a link.
-    pub fn set_link(&mut self, change: &LinkChange<'_>) -> Result<(), Error> {
+    pub fn set_link(&mut self, change: &LinkChange<'_>) -> Result<(), NetlinkError> {
         self.one(|b| b.set_link(change))
     }
 
     /// Changes a link's options as a port of a bridge.
-    pub fn set_port(&mut self, change: &PortChange) -> Result<(), Error> {
+    pub fn set_port(&mut self, change: &PortChange) -> Result<(), NetlinkError> {
         self.one(|b| b.set_port(change))
     }
 
     /// Deletes a link; a veth's peer goes with it.
-    pub fn delete_link(&mut self, link: impl Into<LinkRef>) -> Result<(), Error> {
+    pub fn delete_link(&mut self, link: impl Into<LinkRef>) -> Result<(), NetlinkError> {
         self.one(|b| b.delete_link(link))
     }
 
     /// Adds an address; `EEXIST` when the link has it.
-    pub fn add_address(&mut self, address: &Address) -> Result<(), Error> {
+    pub fn add_address(&mut self, address: &Address) -> Result<(), NetlinkError> {
         self.one(|b| b.add_address(address))
     }
 
     /// Adds an address or changes the flags and lifetime of the one that is there.
-    pub fn replace_address(&mut self, address: &Address) -> Result<(), Error> {
+    pub fn replace_address(&mut self, address: &Address) -> Result<(), NetlinkError> {
         self.one(|b| b.replace_address(address))
     }
 
     /// Removes an address.
-    pub fn delete_address(&mut self, address: &Address) -> Result<(), Error> {
+    pub fn delete_address(&mut self, address: &Address) -> Result<(), NetlinkError> {
         self.one(|b| b.delete_address(address))
     }
 
     /// Adds a route; `EEXIST` when one with the same key is there.
-    pub fn add_route(&mut self, route: &Route) -> Result<(), Error> {
+    pub fn add_route(&mut self, route: &Route) -> Result<(), NetlinkError> {
         self.one(|b| b.add_route(route))
     }
 
     /// Adds a route or puts it in the place of the one with the same key.
-    pub fn replace_route(&mut self, route: &Route) -> Result<(), Error> {
+    pub fn replace_route(&mut self, route: &Route) -> Result<(), NetlinkError> {
         self.one(|b| b.replace_route(route))
     }
 
     /// Removes a route: destination, table, metric, protocol and target have to match.
-    pub fn delete_route(&mut self, route: &Route) -> Result<(), Error> {
+    pub fn delete_route(&mut self, route: &Route) -> Result<(), NetlinkError> {
         self.one(|b| b.delete_route(route))
     }
 
     /// Adds a neighbour; `EEXIST` when the link has one for that address.
-    pub fn add_neighbour(&mut self, neighbour: &Neighbour) -> Result<(), Error> {
+    pub fn add_neighbour(&mut self, neighbour: &Neighbour) -> Result<(), NetlinkError> {
         self.one(|b| b.add_neighbour(neighbour))
     }
 
     /// Adds a neighbour or overwrites it.
-    pub fn replace_neighbour(&mut self, neighbour: &Neighbour) -> Result<(), Error> {
+    pub fn replace_neighbour(&mut self, neighbour: &Neighbour) -> Result<(), NetlinkError> {
         self.one(|b| b.replace_neighbour(neighbour))
     }
 
     /// Removes a neighbour.
-    pub fn delete_neighbour(&mut self, neighbour: &Neighbour) -> Result<(), Error> {
+    pub fn delete_neighbour(&mut self, neighbour: &Neighbour) -> Result<(), NetlinkError> {
         self.one(|b| b.delete_neighbour(neighbour))
     }
 
     /// Adds a forwarding entry; `EEXIST` when the link has one for that hardware address.
-    pub fn add_fdb(&mut self, entry: &FdbEntry) -> Result<(), Error> {
+    pub fn add_fdb(&mut self, entry: &FdbEntry) -> Result<(), NetlinkError> {
         self.one(|b| b.add_fdb(entry))
     }
 
     /// Adds a forwarding entry or overwrites it.
-    pub fn replace_fdb(&mut self, entry: &FdbEntry) -> Result<(), Error> {
+    pub fn replace_fdb(&mut self, entry: &FdbEntry) -> Result<(), NetlinkError> {
         self.one(|b| b.replace_fdb(entry))
     }
 
     /// Removes a forwarding entry.
-    pub fn delete_fdb(&mut self, entry: &FdbEntry) -> Result<(), Error> {
+    pub fn delete_fdb(&mut self, entry: &FdbEntry) -> Result<(), NetlinkError> {
         self.one(|b| b.delete_fdb(entry))
     }
 
     /// Adds a routing rule; `EEXIST` when the same one is there.
-    pub fn add_rule(&mut self, rule: &Rule) -> Result<(), Error> {
+    pub fn add_rule(&mut self, rule: &Rule) -> Result<(), NetlinkError> {
         self.one(|b| b.add_rule(rule))
     }
 
     /// Removes a routing rule.
-    pub fn delete_rule(&mut self, rule: &Rule) -> Result<(), Error> {
+    pub fn delete_rule(&mut self, rule: &Rule) -> Result<(), NetlinkError> {
         self.one(|b| b.delete_rule(rule))
     }
 
     /// Adds a nexthop object; `EEXIST` when the id is taken.
-    pub fn add_next_hop(&mut self, next_hop: &NextHop) -> Result<(), Error> {
+    pub fn add_next_hop(&mut self, next_hop: &NextHop) -> Result<(), NetlinkError> {
         self.one(|b| b.add_next_hop(next_hop))
     }
 
     /// Adds a nexthop object or changes the one with that id.
-    pub fn replace_next_hop(&mut self, next_hop: &NextHop) -> Result<(), Error> {
+    pub fn replace_next_hop(&mut self, next_hop: &NextHop) -> Result<(), NetlinkError> {
         self.one(|b| b.replace_next_hop(next_hop))
     }
 
     /// Removes a nexthop object, and with it every route that uses it.
-    pub fn delete_next_hop(&mut self, id: u32) -> Result<(), Error> {
+    pub fn delete_next_hop(&mut self, id: u32) -> Result<(), NetlinkError> {
         self.one(|b| b.delete_next_hop(id))
     }
 }

@@ -86,7 +86,7 @@ impl Batch {
     /// Deletes a table with all that is in it; `ENOENT` when it is not there.
     pub fn delete_table(&mut self, table: &TableName) {
         self.add(msg::DELETE_TABLE, table, 0, |w| {
-            w.text(table::attr::NAME, &table.name)
+            w.text(table::attr::NAME, &table.name);
         });
     }
 
@@ -99,14 +99,14 @@ impl Batch {
     /// Deletes all rules of a table; chains and sets stay.
     pub fn flush_table(&mut self, table: &TableName) {
         self.add(msg::DELETE_RULE, table, 0, |w| {
-            w.text(rule::attr::TABLE, &table.name)
+            w.text(rule::attr::TABLE, &table.name);
         });
     }
 
     /// Makes a chain; one that is there and the same stays, with the policy that is given.
     pub fn add_chain(&mut self, chain: &Chain) {
         self.add(msg::NEW_CHAIN, &chain.table, flag::CREATE, |w| {
-            chain.write(w)
+            chain.write(w);
         });
     }
 

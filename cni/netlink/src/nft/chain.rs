@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::table::{TableFamily, TableName, name_of};
 use super::{HEADER, userdata};
-use crate::wire::{Attrs, Bytes as _, Writer};
+use crate::wire::{Attrs, Bytes, Writer};
 
 /// `NFTA_CHAIN_*` and `NFTA_HOOK_*`.
 pub(super) mod attr {
@@ -211,7 +211,7 @@ impl Chain {
         let attrs = Attrs::after(body, HEADER)?;
         let table = name_of(body, attrs.find(attr::TABLE)?)?;
         let base = match attrs.find(attr::HOOK) {
-            Some(hook) => Some(read_base(attrs, hook, table.family)?),
+            Some(hook) => Some(read_base(&attrs, hook, table.family)?),
             None => None,
         };
         Some(Self {
@@ -228,7 +228,7 @@ impl Chain {
     }
 }
 
-fn read_base(chain: Attrs<'_>, hook: &[u8], family: TableFamily) -> Option<Base> {
+fn read_base(chain: &Attrs<'_>, hook: &[u8], family: TableFamily) -> Option<Base> {
     let hook = Attrs(hook);
     let devices = hook.find(attr::HOOK_DEVICES).map(Attrs);
     let device = devices
@@ -239,12 +239,7 @@ fn read_base(chain: Attrs<'_>, hook: &[u8], family: TableFamily) -> Option<Base>
         .and_then(|policy| policy.be32_at(0));
     Some(Base {
         hook: Hook::from_number(hook.find(attr::HOOK_NUMBER)?.be32_at(0)?, family),
-        kind: ChainKind::from_name(
-            chain
-                .find(attr::TYPE)
-                .map(|kind| kind.text())
-                .unwrap_or_default(),
-        ),
+        kind: ChainKind::from_name(chain.find(attr::TYPE).map(Bytes::text).unwrap_or_default()),
         priority: hook
             .find(attr::HOOK_PRIORITY)?
             .array(0)
@@ -254,7 +249,7 @@ fn read_base(chain: Attrs<'_>, hook: &[u8], family: TableFamily) -> Option<Base>
         } else {
             Policy::Accept
         },
-        device: device.map(|device| device.text()),
+        device: device.map(Bytes::text),
     })
 }
 

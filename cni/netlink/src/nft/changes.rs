@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
 use super::{Generation, msg};
-use crate::error::Error;
+use crate::error::NetlinkError;
 use crate::netns::NetNs;
 use crate::socket::Socket;
 use crate::wire::Messages;
@@ -36,7 +36,7 @@ pub struct Monitor {
 
 impl Monitor {
     /// Listens in the calling thread's namespace.
-    pub fn open() -> Result<Self, Error> {
+    pub fn open() -> Result<Self, NetlinkError> {
         let mut socket = Socket::open(NETLINK_NETFILTER)?;
         socket.enlarge(BUFFER);
         socket.listen(&[GROUP])?;
@@ -44,12 +44,12 @@ impl Monitor {
     }
 
     /// Listens in `ns`; the calling thread is back in its own when this returns.
-    pub fn open_in(ns: &NetNs) -> Result<Self, Error> {
+    pub fn open_in(ns: &NetNs) -> Result<Self, NetlinkError> {
         ns.run(Self::open)?
     }
 
     /// The changes that wait; none when nothing waits. Call again until it returns none.
-    pub fn read(&mut self) -> Result<Vec<Change>, Error> {
+    pub fn read(&mut self) -> Result<Vec<Change>, NetlinkError> {
         let mut changes = Vec::new();
         let lost = self.socket.drain(DATAGRAMS, |bytes| {
             let generations = Messages(bytes).filter(|m| m.kind == msg::NEW_GENERATION);

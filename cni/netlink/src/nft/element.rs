@@ -156,12 +156,12 @@ pub(super) fn read_list(body: &[u8]) -> Option<Vec<Entry>> {
         .unwrap_or_default();
     Some(
         Attrs(list)
-            .filter_map(|(_, entry)| read_entry(Attrs(entry)))
+            .filter_map(|(_, entry)| read_entry(&Attrs(entry)))
             .collect(),
     )
 }
 
-fn read_entry(attrs: Attrs<'_>) -> Option<Entry> {
+fn read_entry(attrs: &Attrs<'_>) -> Option<Entry> {
     let flags = attrs
         .find(attr::FLAGS)
         .and_then(|flags| flags.be32_at(0))

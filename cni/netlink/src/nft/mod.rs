@@ -41,10 +41,10 @@ pub use set::{DataType, Set, SetFlags};
 pub use table::{Table, TableFamily, TableName};
 pub use verdict::Verdict;
 
-use crate::error::{Error, Operation};
+use crate::error::{NetlinkError, Operation};
 use crate::netns::NetNs;
 use crate::socket::{Refusal, Socket};
-use crate::wire::{Attrs, Bytes as _, Message, Writer};
+use crate::wire::{Attrs, Bytes, Message, Writer};
 
 /// `NFNL_SUBSYS_NFTABLES` in the upper byte of a message's type.
 const SUBSYSTEM: u16 = 10 << 8;
@@ -56,22 +56,22 @@ const HEADER: usize = 4;
 mod msg {
     use super::SUBSYSTEM;
     pub(super) const NEW_TABLE: u16 = SUBSYSTEM;
-    pub(super) const GET_TABLE: u16 = SUBSYSTEM | 1;
-    pub(super) const DELETE_TABLE: u16 = SUBSYSTEM | 2;
-    pub(super) const NEW_CHAIN: u16 = SUBSYSTEM | 3;
-    pub(super) const GET_CHAIN: u16 = SUBSYSTEM | 4;
-    pub(super) const DELETE_CHAIN: u16 = SUBSYSTEM | 5;
-    pub(super) const NEW_RULE: u16 = SUBSYSTEM | 6;
-    pub(super) const GET_RULE: u16 = SUBSYSTEM | 7;
-    pub(super) const DELETE_RULE: u16 = SUBSYSTEM | 8;
-    pub(super) const NEW_SET: u16 = SUBSYSTEM | 9;
-    pub(super) const GET_SET: u16 = SUBSYSTEM | 10;
-    pub(super) const DELETE_SET: u16 = SUBSYSTEM | 11;
-    pub(super) const NEW_ELEMENTS: u16 = SUBSYSTEM | 12;
-    pub(super) const GET_ELEMENTS: u16 = SUBSYSTEM | 13;
-    pub(super) const DELETE_ELEMENTS: u16 = SUBSYSTEM | 14;
-    pub(super) const NEW_GENERATION: u16 = SUBSYSTEM | 15;
-    pub(super) const GET_GENERATION: u16 = SUBSYSTEM | 16;
+    pub(super) const GET_TABLE: u16 = SUBSYSTEM + 1;
+    pub(super) const DELETE_TABLE: u16 = SUBSYSTEM + 2;
+    pub(super) const NEW_CHAIN: u16 = SUBSYSTEM + 3;
+    pub(super) const GET_CHAIN: u16 = SUBSYSTEM + 4;
+    pub(super) const DELETE_CHAIN: u16 = SUBSYSTEM + 5;
+    pub(super) const NEW_RULE: u16 = SUBSYSTEM + 6;
+    pub(super) const GET_RULE: u16 = SUBSYSTEM + 7;
+    pub(super) const DELETE_RULE: u16 = SUBSYSTEM + 8;
+    pub(super) const NEW_SET: u16 = SUBSYSTEM + 9;
+    pub(super) const GET_SET: u16 = SUBSYSTEM + 10;
+    pub(super) const DELETE_SET: u16 = SUBSYSTEM + 11;
+    pub(super) const NEW_ELEMENTS: u16 = SUBSYSTEM + 12;
+    pub(super) const GET_ELEMENTS: u16 = SUBSYSTEM + 13;
+    pub(super) const DELETE_ELEMENTS: u16 = SUBSYSTEM + 14;
+    pub(super) const NEW_GENERATION: u16 = SUBSYSTEM + 15;
+    pub(super) const GET_GENERATION: u16 = SUBSYSTEM + 16;
 }
 
 /// The state of the whole ruleset of a namespace: every transaction makes a new one.
@@ -95,7 +95,7 @@ impl Generation {
                 .find(2)
                 .and_then(|pid| pid.be32_at(0))
                 .unwrap_or_default(),
-            process: attrs.find(3).map(|name| name.text()).unwrap_or_default(),
+            process: attrs.find(3).map(Bytes::text).unwrap_or_default(),
         })
     }
 }
@@ -108,40 +108,40 @@ pub struct Nft {
 
 impl Nft {
     /// Opens a socket in the calling thread's namespace.
-    pub fn open() -> Result<Self, Error> {
+    pub fn open() -> Result<Self, NetlinkError> {
         Ok(Self {
             socket: Socket::open(NETLINK_NETFILTER)?,
         })
     }
 
     /// Opens a socket in `ns`; the calling thread is back in its own when this returns.
-    pub fn open_in(ns: &NetNs) -> Result<Self, Error> {
+    pub fn open_in(ns: &NetNs) -> Result<Self, NetlinkError> {
         ns.run(Self::open)?
     }
 
     /// Applies a transaction: all of it, or nothing and the first refusal.
-    pub fn commit(&mut self, batch: &Batch) -> Result<(), Error> {
+    pub fn commit(&mut self, batch: &Batch) -> Result<(), NetlinkError> {
         self.apply(batch, None)
     }
 
     /// Applies a transaction if the ruleset is still that of generation `id`; otherwise nothing happens
-    /// and [`Error::is_stale`] holds.
-    pub fn commit_at(&mut self, batch: &Batch, id: u32) -> Result<(), Error> {
+    /// and [`NetlinkError::is_stale`] holds.
+    pub fn commit_at(&mut self, batch: &Batch, id: u32) -> Result<(), NetlinkError> {
         self.apply(batch, Some(id))
     }
 
-    fn apply(&mut self, batch: &Batch, generation: Option<u32>) -> Result<(), Error> {
+    fn apply(&mut self, batch: &Batch, generation: Option<u32>) -> Result<(), NetlinkError> {
         if batch.is_empty() {
             return Ok(());
         }
         let mut request = batch.transaction(generation);
         if let Some(part) = request.too_long() {
-            return Err(Error::TooLong {
+            return Err(NetlinkError::TooLong {
                 object: "nftables transaction".into(),
                 part,
             });
         }
-        let mut first: Option<Error> = None;
+        let mut first: Option<NetlinkError> = None;
         self.socket
             .transact_atomic(&mut request, |request, index, refusal: Refusal| {
                 let (operation, object) = object::describe(request, index);
@@ -151,7 +151,7 @@ impl Nft {
     }
 
     /// The number of the ruleset's present generation.
-    pub fn generation(&mut self) -> Result<u32, Error> {
+    pub fn generation(&mut self) -> Result<u32, NetlinkError> {
         let mut request = request(msg::GET_GENERATION, 0, |_| {});
         let object = || "nftables generation".to_owned();
         self.socket
@@ -161,19 +161,23 @@ impl Nft {
     }
 
     /// All tables of all families.
-    pub fn tables(&mut self) -> Result<Vec<Table>, Error> {
+    pub fn tables(&mut self) -> Result<Vec<Table>, NetlinkError> {
         let request = request(msg::GET_TABLE, 0, |_| {});
         self.list(request, "nft tables", msg::NEW_TABLE, Table::read)
     }
 
     /// All chains of all tables.
-    pub fn chains(&mut self) -> Result<Vec<Chain>, Error> {
+    pub fn chains(&mut self) -> Result<Vec<Chain>, NetlinkError> {
         let request = request(msg::GET_CHAIN, 0, |_| {});
         self.list(request, "nft chains", msg::NEW_CHAIN, Chain::read)
     }
 
     /// The rules of a table, or of one of its chains, in order; none when there is no such table.
-    pub fn rules(&mut self, table: &TableName, chain: Option<&str>) -> Result<Vec<Rule>, Error> {
+    pub fn rules(
+        &mut self,
+        table: &TableName,
+        chain: Option<&str>,
+    ) -> Result<Vec<Rule>, NetlinkError> {
         let request = request(msg::GET_RULE, table.family.number(), |w| {
             w.text(rule::attr::TABLE, &table.name);
             if let Some(chain) = chain {
@@ -185,7 +189,7 @@ impl Nft {
     }
 
     /// The sets and maps of a table; none when there is no such table.
-    pub fn sets(&mut self, table: &TableName) -> Result<Vec<Set>, Error> {
+    pub fn sets(&mut self, table: &TableName) -> Result<Vec<Set>, NetlinkError> {
         let request = request(msg::GET_SET, table.family.number(), |w| {
             w.text(set::attr::TABLE, &table.name);
         });
@@ -194,7 +198,7 @@ impl Nft {
     }
 
     /// The elements of a set, in order of their keys; `ENOENT` when there is no such set.
-    pub fn elements(&mut self, set: &Set) -> Result<Vec<Element>, Error> {
+    pub fn elements(&mut self, set: &Set) -> Result<Vec<Element>, NetlinkError> {
         let request = request(msg::GET_ELEMENTS, set.table.family.number(), |w| {
             w.text(element::attr::TABLE, &set.table.name);
             w.text(element::attr::SET, &set.name);
@@ -213,7 +217,7 @@ impl Nft {
         object: &str,
         kind: u16,
         read: impl Fn(&[u8]) -> Option<T>,
-    ) -> Result<Vec<T>, Error> {
+    ) -> Result<Vec<T>, NetlinkError> {
         let take = |message: Message<'_>| (message.kind == kind).then(|| read(message.body))?;
         self.socket.dump(&mut request, &|| object.to_owned(), take)
     }
@@ -225,7 +229,7 @@ impl AsFd for Nft {
     }
 }
 
-fn none_when_missing<T>(listed: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
+fn none_when_missing<T>(listed: Result<Vec<T>, NetlinkError>) -> Result<Vec<T>, NetlinkError> {
     match listed {
         Err(error) if error.is_not_found() => Ok(Vec::new()),
         listed => listed,

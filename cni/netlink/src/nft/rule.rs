@@ -224,7 +224,7 @@ impl Rule {
         w.text(attr::TABLE, &self.table.name);
         w.text(attr::CHAIN, &self.chain);
         w.nest(attr::EXPRESSIONS, |w| {
-            self.expressions.iter().for_each(|expr| expr.write(w))
+            self.expressions.iter().for_each(|expr| expr.write(w));
         });
         userdata::put(
             w,

@@ -158,7 +158,7 @@ impl Set {
         w.be32(attr::ID, id);
         if self.is_interval_concatenation() {
             w.nest(attr::DESCRIPTION, |w| {
-                w.nest(attr::CONCATENATION, |w| self.put_fields(w))
+                w.nest(attr::CONCATENATION, |w| self.put_fields(w));
             });
         }
         userdata::put(
@@ -172,7 +172,7 @@ impl Set {
     fn put_fields(&self, w: &mut Writer) {
         for field in &self.key {
             w.nest(attr::LIST_ENTRY, |w| {
-                w.be32(attr::FIELD_LENGTH, field.length())
+                w.be32(attr::FIELD_LENGTH, field.length());
             });
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::key::Key;
-use crate::wire::{Attrs, Bytes as _, Writer};
+use crate::wire::{Attrs, Bytes, Writer};
 
 /// `NFTA_DATA_*` and `NFTA_VERDICT_*`.
 const DATA_VALUE: u16 = 1;
@@ -57,7 +57,7 @@ impl Verdict {
         let chain = || {
             attrs
                 .find(VERDICT_CHAIN)
-                .map(|chain| chain.text())
+                .map(Bytes::text)
                 .unwrap_or_default()
         };
         Some(

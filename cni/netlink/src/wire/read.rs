@@ -17,7 +17,7 @@ pub(crate) struct Message<'a> {
 }
 
 /// The messages of one received datagram.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Messages<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for Messages<'a> {
@@ -40,7 +40,7 @@ impl<'a> Iterator for Messages<'a> {
 }
 
 /// The attributes in a stretch of bytes, as number and value.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Attrs<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Attrs<'a> {
@@ -53,8 +53,9 @@ impl<'a> Attrs<'a> {
     }
 
     /// The value of the first attribute numbered `kind`.
-    pub(crate) fn find(mut self, kind: u16) -> Option<&'a [u8]> {
-        self.find_map(|(number, value)| (number == kind).then_some(value))
+    pub(crate) fn find(&self, kind: u16) -> Option<&'a [u8]> {
+        self.clone()
+            .find_map(|(number, value)| (number == kind).then_some(value))
     }
 }
 

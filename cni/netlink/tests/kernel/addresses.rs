@@ -1,6 +1,6 @@
 use fairlead_cni_netlink::{Address, AddressFlags, Family, LinkIndex, Scope};
 
-use crate::Bench;
+use crate::bench::Bench;
 
 #[test]
 fn addresses_of_both_families_are_there_at_once_without_detection() {

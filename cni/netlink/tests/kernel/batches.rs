@@ -1,6 +1,6 @@
 use fairlead_cni_netlink::{Address, Batch, Family, LinkChange, LinkIndex, Route, RouteFilter};
 
-use crate::{Bench, name};
+use crate::bench::{Bench, name};
 
 #[test]
 fn a_batch_holds_with_one_acknowledgement() {
@@ -28,7 +28,7 @@ fn a_refusal_in_the_middle_of_a_batch_is_put_down_to_its_object() {
     let mut batch = Batch::new();
     batch.add_address(&good);
     batch.add_address(&bad);
-    batch.delete_link(&name("nothing"));
+    batch.delete_link(name("nothing"));
     batch.set_link(&LinkChange::of(bench.link).mtu(1400));
     let failures = bench.netlink.send_each(&batch).unwrap();
     let texts: Vec<_> = failures

@@ -2,7 +2,7 @@ use fairlead_cni_netlink::{
     Bridge, FdbEntry, LinkChange, LinkKind, Mac, NeighbourFlags, NewLink, PortChange,
 };
 
-use crate::{Bench, name};
+use crate::bench::{Bench, name};
 
 #[test]
 fn a_bridge_and_its_ports_have_their_options() {
@@ -30,7 +30,7 @@ fn a_bridge_and_its_ports_have_their_options() {
     netlink
         .set_link(&LinkChange::of(bench.link).master(Some(bridge.index)))
         .unwrap();
-    let mut change = PortChange::of(&name("eth0"));
+    let mut change = PortChange::of(name("eth0"));
     change.hairpin = Some(true);
     change.isolated = Some(true);
     change.learning = Some(false);
@@ -45,7 +45,7 @@ fn a_bridge_and_its_ports_have_their_options() {
         ..Bridge::default()
     };
     netlink
-        .set_link(&LinkChange::of(&name("br0")).bridge(options))
+        .set_link(&LinkChange::of(name("br0")).bridge(options))
         .unwrap();
     netlink
         .set_link(&LinkChange::of(bench.link).master(None))
@@ -77,23 +77,20 @@ fn vlan_filtering_is_refused_where_the_kernel_lacks_it() {
         vlan_filtering: Some(true),
         ..Bridge::default()
     };
-    match bench
+    if let Err(error) = bench
         .netlink
         .add_link(&NewLink::bridge(name("br0"), options))
     {
-        Err(error) => {
-            assert!(error.is_unsupported());
-            assert_eq!(
-                error.to_string(),
-                "cannot create link br0: EOPNOTSUPP: Operation not supported on transport endpoint (this kernel has no support for it)"
-            );
-        }
-        Ok(()) => {
-            let LinkKind::Bridge(found) = bench.netlink.link(&name("br0")).unwrap().kind else {
-                panic!()
-            };
-            assert_eq!(found.vlan_filtering, Some(true));
-        }
+        assert!(error.is_unsupported());
+        assert_eq!(
+            error.to_string(),
+            "cannot create link br0: EOPNOTSUPP: Operation not supported on transport endpoint (this kernel has no support for it)"
+        );
+    } else {
+        let LinkKind::Bridge(found) = bench.netlink.link(&name("br0")).unwrap().kind else {
+            panic!()
+        };
+        assert_eq!(found.vlan_filtering, Some(true));
     }
 }
 

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
 use fairlead_cni_netlink::{
-    Error, LinkChange, LinkFlags, LinkIndex, LinkKind, Mac, NewLink, OperState, Peer, Vxlan,
+    LinkChange, LinkFlags, LinkIndex, LinkKind, Mac, NetlinkError, NewLink, OperState, Peer, Vxlan,
 };
 use fairlead_e2e_lab::{Namespace, wait_until};
 
-use crate::{Bench, name};
+use crate::bench::{Bench, name};
 
 #[test]
 fn a_veth_pair_is_made_with_its_peer_in_another_namespace_by_one_message() {
@@ -176,8 +176,8 @@ fn a_vxlan_device_has_every_option_that_it_was_made_with() {
 #[test]
 fn deletion_says_when_there_is_nothing_to_delete() {
     let mut bench = Bench::new();
-    bench.netlink.delete_link(&name("eth0")).unwrap();
-    let error = bench.netlink.delete_link(&name("eth0")).unwrap_err();
+    bench.netlink.delete_link(name("eth0")).unwrap();
+    let error = bench.netlink.delete_link(name("eth0")).unwrap_err();
     assert_eq!(
         error.to_string(),
         "cannot delete link eth0: ENODEV: No such device"
@@ -253,7 +253,7 @@ fn refusals_carry_the_kernels_words() {
         .netlink
         .add_link(&NewLink::vxlan(name("vx"), Vxlan::new(1 << 24)))
         .unwrap_err();
-    let Error::Refused {
+    let NetlinkError::Refused {
         message, offset, ..
     } = error
     else {

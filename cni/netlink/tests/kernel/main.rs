@@ -1,45 +1,28 @@
 //! The crate against the real kernel, each test in namespaces of its own.
 
+#[cfg(test)]
 mod addresses;
+#[cfg(test)]
 mod batches;
+#[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod bridges;
+#[cfg(test)]
 mod links;
+#[cfg(test)]
+mod masquerade;
+#[cfg(test)]
 mod monitors;
+#[cfg(test)]
 mod namespaces;
+#[cfg(test)]
 mod neighbours;
+#[cfg(test)]
 mod nftables;
+#[cfg(test)]
 mod nftables_sets;
+#[cfg(test)]
 mod routes;
+#[cfg(test)]
 mod rules;
-
-use fairlead_cni_netlink::{LinkIndex, LinkName, Netlink};
-use fairlead_e2e_lab::{Namespace, connect};
-
-fn name(text: &str) -> LinkName {
-    LinkName::new(text).unwrap()
-}
-
-/// A namespace with a veth `eth0` that leads to a second namespace, and a socket in the first.
-struct Bench {
-    ns: Namespace,
-    far: Namespace,
-    netlink: Netlink,
-    link: LinkIndex,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let (ns, far) = (
-            Namespace::new("near").unwrap(),
-            Namespace::new("far").unwrap(),
-        );
-        let (link, _) = connect(&ns, "eth0", &far, "eth0").unwrap();
-        let netlink = ns.netlink().unwrap();
-        Self {
-            ns,
-            far,
-            netlink,
-            link,
-        }
-    }
-}

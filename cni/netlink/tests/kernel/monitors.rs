@@ -5,7 +5,7 @@ use fairlead_cni_netlink::{
 };
 use fairlead_e2e_lab::wait_until;
 
-use crate::{Bench, name};
+use crate::bench::{Bench, name};
 
 /// Reads until an event matches.
 fn wait_for(monitor: &mut Monitor, what: &str, matches: impl Fn(&Event) -> bool) {

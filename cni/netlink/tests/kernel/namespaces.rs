@@ -1,7 +1,7 @@
 use fairlead_cni_netlink::{Errno, Family, NetNs, Netlink, Sysctl};
 use fairlead_e2e_lab::{Namespace, Snapshot, Underlay, can_reach, serve_echo};
 
-use crate::{Bench, name};
+use crate::bench::{Bench, name};
 
 #[test]
 fn a_closure_runs_inside_and_the_thread_comes_back() {

@@ -2,7 +2,7 @@ use fairlead_cni_netlink::{
     Family, FdbEntry, Mac, Neighbour, NeighbourState, NewLink, NextHop, Vxlan,
 };
 
-use crate::{Bench, name};
+use crate::bench::{Bench, name};
 
 #[test]
 fn permanent_neighbours_of_both_families_stand() {

@@ -1,13 +1,12 @@
 use std::time::Duration;
 
 use fairlead_cni_netlink::nft::{
-    Base, Batch, Chain, ChainKind, Change, Element, Expr, Field, Hook, Key, KeyType, Monitor,
-    NatFlags, Nft, Policy, Rule, Set, TableFamily, TableName, Test, Verdict,
+    Base, Batch, Chain, ChainKind, Change, Expr, Field, Hook, Key, KeyType, Monitor, Nft, Policy,
+    Rule, Set, TableFamily, TableName, Test, Verdict,
 };
-use fairlead_cni_netlink::{Address, Route, Sysctl};
-use fairlead_e2e_lab::{Namespace, connect, serve_echo, source_seen, wait_until};
+use fairlead_e2e_lab::{Namespace, wait_until};
 
-use crate::{Bench, name};
+use crate::bench::{Bench, name};
 
 fn nft(ns: &Namespace) -> Nft {
     Nft::open_in(ns.netns()).unwrap()
@@ -57,7 +56,9 @@ fn tables_and_chains_are_read_as_they_were_written() {
             },
         ),
     ];
-    chains.iter().for_each(|chain| batch.add_chain(chain));
+    for chain in &chains {
+        batch.add_chain(chain);
+    }
     nft.commit(&batch).unwrap();
     nft.commit(&batch).unwrap();
 
@@ -169,7 +170,9 @@ fn rules_are_read_as_they_were_written_and_nft_understands_them() {
     let mut nft = nft(&ns);
     let t = table(TableFamily::Inet);
     let mut batch = ruled(&t);
-    rules(&t).iter().for_each(|rule| batch.append_rule(rule));
+    for rule in rules(&t) {
+        batch.append_rule(&rule);
+    }
     nft.commit(&batch).unwrap();
     let found = nft.rules(&t, Some("c")).unwrap();
     assert_eq!(found.len(), rules(&t).len());
@@ -339,92 +342,4 @@ fn transactions_of_anybody_are_reported_with_their_maker() {
         Ok(monitor.read()?.iter().any(made))
     })
     .unwrap();
-}
-
-#[test]
-fn masquerade_hides_pods_from_the_outside_and_not_from_each_other() {
-    // pod - node - world: the world has no route to the pod.
-    let (pod, node, world) = (
-        Namespace::new("pod").unwrap(),
-        Namespace::new("node").unwrap(),
-        Namespace::new("world").unwrap(),
-    );
-    let (on_pod, at_pod) = connect(&pod, "eth0", &node, "pod").unwrap();
-    let (at_world, on_world) = connect(&node, "out", &world, "eth0").unwrap();
-    let add = |ns: &Namespace, link, ip: &str| {
-        ns.netlink()
-            .unwrap()
-            .add_address(&Address::new(link, ip.parse().unwrap()).nodad())
-            .unwrap();
-    };
-    for (number, family) in [("10.9.0", '4'), ("fd09:", '6')] {
-        let (length, dot) = if family == '4' { (24, ".") } else { (64, ":") };
-        add(&pod, on_pod, &format!("{number}{dot}2/{length}"));
-        add(&node, at_pod, &format!("{number}{dot}1/{length}"));
-        let outside = if family == '4' {
-            "192.0.2."
-        } else {
-            "2001:db8::"
-        };
-        add(&node, at_world, &format!("{outside}1/{length}"));
-        add(&world, on_world, &format!("{outside}2/{length}"));
-        let gateway: std::net::IpAddr = format!("{number}{dot}1").parse().unwrap();
-        let all = fairlead_cni_netlink::Family::of(gateway).everything();
-        pod.netlink()
-            .unwrap()
-            .add_route(&Route::via(all, gateway, Some(on_pod)))
-            .unwrap();
-    }
-    node.run(|| {
-        Sysctl::new("net/ipv4/ip_forward").write("1").unwrap();
-        Sysctl::new("net/ipv6/conf/all/forwarding")
-            .write("1")
-            .unwrap();
-    })
-    .unwrap();
-    let _echo = serve_echo(&world, 7).unwrap();
-    assert_eq!(
-        source_seen(&pod, "192.0.2.2:7".parse().unwrap()).unwrap(),
-        None
-    );
-
-    let t = table(TableFamily::Inet);
-    let (four, six) = (
-        Set::new(&t, "pods4", &[KeyType::Ipv4Addr]).interval(),
-        Set::new(&t, "pods6", &[KeyType::Ipv6Addr]).interval(),
-    );
-    let mut batch = Batch::new();
-    batch.add_table(&t);
-    batch.add_chain(&Chain::base(
-        &t,
-        "post",
-        base(Hook::Postrouting, ChainKind::Nat, 100),
-    ));
-    batch.add_set(&four);
-    batch.add_set(&six);
-    batch.add_elements(&four, &[Element::network("10.9.0.0/24".parse().unwrap())]);
-    batch.add_elements(&six, &[Element::network("fd09::/64".parse().unwrap())]);
-    for (set, from, to) in [
-        (&four, Field::IpSaddr, Field::IpDaddr),
-        (&six, Field::Ip6Saddr, Field::Ip6Daddr),
-    ] {
-        let rule = Rule::new(&t, "post")
-            .when(from, Test::In(set.name.clone()))
-            .when(to, Test::NotIn(set.name.clone()))
-            .counter()
-            .masquerade(NatFlags::RANDOM_FULLY);
-        batch.append_rule(&rule);
-    }
-    nft(&node).commit(&batch).unwrap();
-    for (to, seen) in [
-        ("192.0.2.2:7", "192.0.2.1"),
-        ("[2001:db8::2]:7", "2001:db8::1"),
-    ] {
-        let source = source_seen(&pod, to.parse().unwrap()).unwrap();
-        assert_eq!(source, Some(seen.parse().unwrap()));
-    }
-    for rule in nft(&node).rules(&t, Some("post")).unwrap() {
-        let counted = |e: &Expr| matches!(e, Expr::Counter { packets, .. } if *packets > 0);
-        assert!(rule.expressions.iter().any(counted), "{rule:?}");
-    }
 }

@@ -84,7 +84,7 @@ fn sets_of_every_kind_are_read_as_they_were_written() {
     check(&mut nft, &ports, &[Element::range(bound(80), bound(443))]);
 
     let verdicts = Set::map(&t, "verdicts", &[KeyType::IfName], DataType::Verdict);
-    let key = Key::from(&crate::name("eth0"));
+    let key = Key::from(&crate::bench::name("eth0"));
     let elements = [Element::key(key)
         .verdict(Verdict::Jump("a".into()))
         .comment("to a")];
@@ -121,7 +121,7 @@ fn nft_lists_our_sets() {
         DataType::Verdict,
     );
     let key = Key::join(&[
-        Key::from(&crate::name("eth0")),
+        Key::from(&crate::bench::name("eth0")),
         Key::from(Mac([2, 0, 0, 0, 0, 1])),
     ]);
     check(

@@ -2,7 +2,7 @@ use fairlead_cni_netlink::{
     Address, Errno, Family, NextHop, Path, Route, RouteFilter, RouteLookup, Scope, Target,
 };
 
-use crate::Bench;
+use crate::bench::Bench;
 
 fn addressed() -> Bench {
     let mut bench = Bench::new();

@@ -1,6 +1,6 @@
 use fairlead_cni_netlink::{Family, Rule, RuleAction};
 
-use crate::{Bench, name};
+use crate::bench::{Bench, name};
 
 #[test]
 fn rules_of_both_families_are_read_as_they_were_written() {

@@ -25,7 +25,7 @@ impl Fields<'_> {
 
     /// Whether only these attributes are there, so that nothing is left out.
     fn only(&self, known: &[u16]) -> Option<()> {
-        let mut attrs = self.0;
+        let mut attrs = self.0.clone();
         attrs.all(|(kind, _)| known.contains(&kind)).then_some(())
     }
 }
@@ -34,11 +34,11 @@ impl Expr {
     /// Reads a rule's list.
     pub(in crate::nft) fn read_list(list: &[u8]) -> Vec<Self> {
         Attrs(list)
-            .filter_map(|(_, entry)| Self::read(Attrs(entry)))
+            .filter_map(|(_, entry)| Self::read(&Attrs(entry)))
             .collect()
     }
 
-    fn read(entry: Attrs<'_>) -> Option<Self> {
+    fn read(entry: &Attrs<'_>) -> Option<Self> {
         let name = entry.find(1)?.text();
         let data = entry.find(2).unwrap_or_default();
         let known = Self::read_match(&name, &Fields(Attrs(data)))
