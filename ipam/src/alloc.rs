@@ -7,21 +7,26 @@ use std::net::IpAddr;
 
 use crate::range::RangeSet;
 
-/// What is known about the addresses of a file; those outside of the set are skipped.
-pub(crate) struct Known<'a> {
-    /// Addresses in use.
-    pub(crate) held: &'a [IpAddr],
-    /// Freed addresses with the number of the change that freed them.
-    pub(crate) freed: &'a [(u64, IpAddr)],
-    /// Addresses that the caller keeps for itself.
-    pub(crate) reserved: &'a [IpAddr],
+/// An address that was given out before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Which one.
+    pub(crate) address: IpAddr,
+    /// Number of the change that freed it; none while it is held.
+    pub(crate) freed: Option<u64>,
 }
 
-/// The address to give out after `last`, or none when the set is exhausted.
+/// The address to give out after `last`, or none when the set is exhausted. `known` are at most `most`
+/// addresses, each once; those outside of the set are skipped. `reserved` is never given out.
 ///
 /// n addresses are not to be taken, so one of the next n + 1 on the ring is free, or the ring is
-/// shorter: a bitmap over that window is enough for a set of any size.
-pub(crate) fn next(set: &RangeSet, last: Option<IpAddr>, known: &Known<'_>) -> Option<IpAddr> {
+/// shorter: a map of that window is enough for a set of any size.
+pub(crate) fn next(
+    set: &RangeSet,
+    last: Option<IpAddr>,
+    (known, most): (impl Iterator<Item = Known> + Clone, usize),
+    reserved: &[IpAddr],
+) -> Option<IpAddr> {
     let size = set.size();
     let start = last
         .and_then(|last| set.position(last))
@@ -34,41 +39,32 @@ pub(crate) fn next(set: &RangeSet, last: Option<IpAddr>, known: &Known<'_>) -> O
             position + (size - start)
         })
     };
-    let blocked = set.ranges().iter().flat_map(crate::Range::specials);
-    let avoided: Vec<u128> = blocked
-        .chain(known.reserved.iter().copied())
-        .chain(known.held.iter().copied())
-        .chain(known.freed.iter().map(|(_, address)| *address))
-        .filter_map(distance)
-        .collect();
+    let specials = set.ranges().iter().flat_map(crate::Range::specials);
+    let never: Vec<IpAddr> = specials.chain(reserved.iter().copied()).collect();
 
-    let window = size.min(avoided.len() as u128 + 1);
-    let mut seen = vec![false; usize::try_from(window).unwrap_or(usize::MAX)];
-    for index in avoided {
+    let window = size.min((most + never.len()) as u128 + 1);
+    let mut taken = vec![false; usize::try_from(window).unwrap_or(usize::MAX)];
+    let avoided = never
+        .iter()
+        .copied()
+        .chain(known.clone().map(|known| known.address));
+    for index in avoided.filter_map(distance) {
         if let Some(mark) = usize::try_from(index)
             .ok()
-            .and_then(|index| seen.get_mut(index))
+            .and_then(|index| taken.get_mut(index))
         {
             *mark = true;
         }
     }
-    if let Some(index) = seen.iter().position(|seen| !seen) {
+    if let Some(index) = taken.iter().position(|taken| !taken) {
         return set.at((start + index as u128) % size);
     }
-    oldest_freed(set, known)
-}
-
-fn oldest_freed(set: &RangeSet, known: &Known<'_>) -> Option<IpAddr> {
+    let mine = |address| set.position(address).is_some() && !never.contains(&address);
     known
-        .freed
-        .iter()
-        .filter(|(_, address)| !known.reserved.contains(address))
-        .filter(|(_, address)| {
-            set.range_of(*address)
-                .is_some_and(|r| r.special(*address).is_none())
-        })
-        .min_by_key(|(freed, address)| (*freed, *address))
-        .map(|(_, address)| *address)
+        .filter_map(|known| Some((known.freed?, known.address)))
+        .filter(|(_, address)| mine(*address))
+        .min()
+        .map(|(_, address)| address)
 }
 
 /// How many addresses of `set` can still be given out while `held` are in use.

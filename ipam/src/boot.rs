@@ -2,7 +2,8 @@
 //! Both can be replaced, so that a reboot can be tested.
 
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,11 @@ impl BootId {
     /// # Errors
     /// `/proc` is not mounted or does not hold a UUID there.
     pub fn current() -> Result<Self> {
-        let text = std::fs::read_to_string(BOOT_ID).map_err(IpamError::io("read", BOOT_ID))?;
+        // One read: every ADD comes through here.
+        let mut text = [0; 36];
+        let read = File::open(BOOT_ID).and_then(|mut file| file.read_exact(&mut text));
+        read.map_err(IpamError::io("read", BOOT_ID))?;
+        let text = String::from_utf8_lossy(&text);
         let odd = || io::Error::new(io::ErrorKind::InvalidData, "not a UUID");
         Self::parse(&text)
             .ok_or_else(odd)

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! A slot is an entry and the detail with the same index. Entries are what an allocation has to look
-//! at: one page for 128 of them. All numbers are little endian. Each part begins with or contains a
-//! CRC-32 (IEEE) of its other bytes; an entry that fails it is free.
+//! at: one page for 128 of them. All numbers are little endian. Each part contains a checksum of its
+//! other bytes: CRC-32 (IEEE) for header and details, a quicker one for entries, as an allocation
+//! reads them all. An entry that fails it is free.
 //!
 //! A held entry counts only when its number is not above the header's: the header is written last and
 //! is the one commit of a change. Both copies fit a disk sector, so that a write never tears both.
@@ -27,7 +28,7 @@ pub(crate) const MAGIC: [u8; 8] = *b"FLLEASE\n";
 pub(crate) const VERSION: u32 = 1;
 pub(crate) const HEADER_SIZE: usize = 512;
 /// Where the groups begin.
-pub(crate) const HEADER_AREA: u64 = 4096;
+pub(crate) const HEADER_AREA: usize = 4096;
 pub(crate) const GROUP_SLOTS: usize = 128;
 pub(crate) const ENTRY_SIZE: usize = 32;
 pub(crate) const DETAIL_SIZE: usize = 512;
@@ -38,7 +39,7 @@ pub(crate) const GROUP_SIZE: usize = INDEX_SIZE + GROUP_SLOTS * DETAIL_SIZE;
 pub(crate) type Slot = usize;
 
 fn group_offset(slot: Slot) -> u64 {
-    HEADER_AREA + (slot / GROUP_SLOTS * GROUP_SIZE) as u64
+    (HEADER_AREA + slot / GROUP_SLOTS * GROUP_SIZE) as u64
 }
 
 /// Where the entry of a slot stands in the file.
@@ -53,7 +54,7 @@ pub(crate) fn detail_offset(slot: Slot) -> u64 {
 
 /// Number of slots in a file of `length` bytes; a group that was cut off does not count.
 pub(crate) fn slots_in(length: u64) -> usize {
-    let groups = length.saturating_sub(HEADER_AREA) / GROUP_SIZE as u64;
+    let groups = length.saturating_sub(HEADER_AREA as u64) / GROUP_SIZE as u64;
     usize::try_from(groups).unwrap_or(usize::MAX / GROUP_SLOTS) * GROUP_SLOTS
 }
 
@@ -143,24 +144,19 @@ impl Header {
     }
 }
 
-/// The part of a slot that every allocation looks at.
+/// The part of a slot that every allocation looks at, as it stands in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) state: State,
-    /// Few bits of the owner's hash: enough not to read the details of all others.
-    pub(crate) tag: OwnerTag,
-    /// Number of the change that wrote this entry.
-    pub(crate) seq: u64,
-    pub(crate) address: IpAddr,
-}
+pub(crate) struct Entry([u8; ENTRY_SIZE]);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
+    Empty,
     Held,
     /// Free, kept to know since when.
     Freed,
 }
 
+/// Few bits of an owner's hash: enough not to read the details of all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OwnerTag([u8; 3]);
 
@@ -176,41 +172,73 @@ impl OwnerTag {
 }
 
 impl Entry {
-    pub(crate) const EMPTY: [u8; ENTRY_SIZE] = [0; ENTRY_SIZE];
+    pub(crate) const EMPTY: Self = Self([0; ENTRY_SIZE]);
 
-    pub(crate) fn encode(&self) -> [u8; ENTRY_SIZE] {
-        let state = match self.state {
-            State::Held => 1,
-            State::Freed => 2,
-        };
+    /// `seq` is the number of the change that writes this entry.
+    pub(crate) fn new(state: State, tag: OwnerTag, seq: u64, address: IpAddr) -> Self {
         let mut out = Writer::<ENTRY_SIZE>::new();
         out.put(&[0; 4])
-            .put(&[state])
-            .put(&self.tag.0)
-            .put(&self.seq.to_le_bytes());
-        out.put(&to_bytes(self.address));
-        out.seal(0)
+            .put(&[state as u8])
+            .put(&tag.0)
+            .put(&seq.to_le_bytes());
+        out.put(&to_bytes(address));
+        let sum = entry_checksum(&out.bytes).to_le_bytes();
+        out.bytes[..4].copy_from_slice(&sum);
+        Self(out.bytes)
     }
 
-    /// None for an empty entry and for one that was not written whole.
-    pub(crate) fn decode(bytes: &[u8; ENTRY_SIZE]) -> Option<Self> {
-        let mut input = Reader(&bytes[4..]);
-        let state = match input.take() {
-            [1] => State::Held,
-            [2] => State::Freed,
-            _ => return None,
-        };
-        if !sealed(bytes, 0) {
-            return None;
+    /// An entry as it was read; empty if it was not written whole.
+    pub(crate) fn read(bytes: &[u8; ENTRY_SIZE]) -> Self {
+        let entry = Self(*bytes);
+        let sound = bytes[..4] == entry_checksum(bytes).to_le_bytes();
+        if sound && entry.state() != State::Empty {
+            entry
+        } else {
+            Self::EMPTY
         }
-        let (tag, seq) = (OwnerTag(input.take()), input.u64());
-        Some(Self {
-            state,
-            tag,
-            seq,
-            address: from_bytes(input.take()),
-        })
     }
+
+    pub(crate) fn bytes(&self) -> &[u8; ENTRY_SIZE] {
+        &self.0
+    }
+
+    pub(crate) fn state(&self) -> State {
+        match self.0[4] {
+            1 => State::Held,
+            2 => State::Freed,
+            _ => State::Empty,
+        }
+    }
+
+    pub(crate) fn tag(&self) -> OwnerTag {
+        OwnerTag(Reader(&self.0[5..]).take())
+    }
+
+    pub(crate) fn seq(&self) -> u64 {
+        Reader(&self.0[8..]).u64()
+    }
+
+    pub(crate) fn address(&self) -> IpAddr {
+        from_bytes(Reader(&self.0[16..]).take())
+    }
+}
+
+/// The high half of a sum of products with odd constants, all independent of each other (multilinear
+/// hashing; constants from `SplitMix64` and `MurmurHash3`). The first four bytes are left out.
+fn entry_checksum(bytes: &[u8; ENTRY_SIZE]) -> u32 {
+    const FACTORS: [u64; 4] = [
+        0xbf58_476d_1ce4_e5b9,
+        0x94d0_49bb_1331_11eb,
+        0xff51_afd7_ed55_8ccd,
+        0xc4ce_b9fe_1a85_ec53,
+    ];
+    let word = |index: usize| Reader(&bytes[8 * index..]).u64();
+    let sum = (word(0) >> 32)
+        .wrapping_mul(FACTORS[0])
+        .wrapping_add(word(1).wrapping_mul(FACTORS[1]))
+        .wrapping_add(word(2).wrapping_mul(FACTORS[2]))
+        .wrapping_add(word(3).wrapping_mul(FACTORS[3]));
+    (sum >> 32) as u32
 }
 
 /// The part of a slot that only its owner, CHECK and collections look at.

@@ -21,12 +21,14 @@ impl<'e> Store<'e> {
     /// # Errors
     /// The file cannot be made, read or written, is no regular file, or is damaged.
     pub fn open(data_dir: &Path, network: &NetworkName, env: &'e Env) -> Result<Self> {
-        std::fs::create_dir_all(data_dir).map_err(IpamError::io("make the directory", data_dir))?;
         let path = path_of(data_dir, network);
+        let host_local = data_dir.join(network.as_str());
         loop {
             if let Some(file) = lock(&path, true)? {
-                return Self::start(Box::new(file), path, &data_dir.join(network.as_str()), env);
+                return Self::start(Box::new(file), path, &host_local, env);
             }
+            let made = std::fs::create_dir_all(data_dir);
+            made.map_err(IpamError::io("make the directory", data_dir))?;
         }
     }
 
@@ -56,10 +58,11 @@ impl<'e> Store<'e> {
         host_local: &Path,
         env: &'e Env,
     ) -> Result<Self> {
-        if disk.length().map_err(IpamError::io("stat", &path))? == 0 {
-            table::format(disk.as_ref(), env.boot).map_err(write_error(path.clone()))?;
+        let mut length = disk.length().map_err(IpamError::io("stat", &path))?;
+        if length == 0 {
+            length = table::format(disk.as_ref(), env.boot).map_err(write_error(path.clone()))?;
         }
-        let table = Table::load(disk).map_err(|error| load_error(&path, error))?;
+        let table = Table::load(disk, length).map_err(|error| load_error(&path, error))?;
         let mut store = Self { table, path, env };
         if !store.table.header().imported {
             host_local::import(&mut store, host_local)?;
@@ -73,7 +76,7 @@ fn path_of(data_dir: &Path, network: &NetworkName) -> PathBuf {
     data_dir.join(format!("{}.leases", network.as_str()))
 }
 
-/// The locked file, or none if someone removed it meanwhile.
+/// The locked file, or none if it or its directory is not there or was removed meanwhile.
 fn lock(path: &Path, create: bool) -> Result<Option<File>> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let mut options = OpenOptions::new();
@@ -84,7 +87,7 @@ fn lock(path: &Path, create: bool) -> Result<Option<File>> {
         .mode(0o600)
         .custom_flags(flags.bits());
     let file = match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !create => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(IpamError::io("open", path))?,
     };
     file.lock().map_err(IpamError::io("lock", path))?;

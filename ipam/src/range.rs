@@ -15,8 +15,10 @@ use crate::error::RangeError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
     subnet: IpNetwork,
-    start: IpAddr,
-    end: IpAddr,
+    v4: bool,
+    /// First and last address as numbers: every allocation compares all leases with them.
+    start: u128,
+    end: u128,
     gateway: Option<IpAddr>,
 }
 
@@ -35,7 +37,7 @@ impl Range {
         gateway: Option<IpAddr>,
     ) -> Result<Self, RangeError> {
         let mut range = Self::pods(subnet)?;
-        range.gateway = gateway.or(Some(range.start));
+        range.gateway = gateway.or(Some(range.first()));
         if let Some(start) = start {
             range.start = inside("rangeStart", start, subnet)?;
         }
@@ -44,8 +46,8 @@ impl Range {
         }
         if range.end < range.start {
             return Err(RangeError::Backwards {
-                start: range.start,
-                end: range.end,
+                start: range.first(),
+                end: range.last(),
             });
         }
         Ok(range)
@@ -67,11 +69,11 @@ impl Range {
             let network = IpNetwork::new(network, subnet.prefix()).unwrap_or(subnet);
             return Err(RangeError::HostBits { subnet, network });
         }
-        let step = |address, by: i8| from_bits(to_bits(address).wrapping_add_signed(by.into()), v4);
-        let (start, last) = (step(network, 1), subnet.broadcast());
-        let end = if v4 { step(last, -1) } else { last };
+        let start = to_bits(network) + 1;
+        let end = to_bits(subnet.broadcast()) - u128::from(v4);
         Ok(Self {
             subnet,
+            v4,
             start,
             end,
             gateway: None,
@@ -93,7 +95,7 @@ impl Range {
     /// Whether `address` lies between both ends.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        is_v4(address) == is_v4(self.start) && self.start <= address && address <= self.end
+        is_v4(address) == self.v4 && (self.start..=self.end).contains(&to_bits(address))
     }
 
     /// Why `address` of this range is never given out: an operator may start a range at the network
@@ -131,17 +133,25 @@ impl Range {
 
     /// Number of addresses less one, so that it fits also for `::/0`.
     fn span(&self) -> u128 {
-        to_bits(self.end) - to_bits(self.start)
+        self.end - self.start
+    }
+
+    fn first(&self) -> IpAddr {
+        from_bits(self.start, self.v4)
+    }
+
+    fn last(&self) -> IpAddr {
+        from_bits(self.end, self.v4)
     }
 
     fn overlaps(&self, other: &Self) -> bool {
-        self.contains(other.start) || other.contains(self.start)
+        self.v4 == other.v4 && self.start <= other.end && other.start <= self.end
     }
 }
 
-fn inside(key: &'static str, address: IpAddr, subnet: IpNetwork) -> Result<IpAddr, RangeError> {
+fn inside(key: &'static str, address: IpAddr, subnet: IpNetwork) -> Result<u128, RangeError> {
     if subnet.contains(address) {
-        Ok(address)
+        Ok(to_bits(address))
     } else {
         Err(RangeError::Outside {
             key,
@@ -153,7 +163,7 @@ fn inside(key: &'static str, address: IpAddr, subnet: IpNetwork) -> Result<IpAdd
 
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.start, self.end)
+        write!(f, "{}-{}", self.first(), self.last())
     }
 }
 
@@ -170,7 +180,7 @@ impl RangeSet {
     /// No range, two families, or ranges that share addresses.
     pub fn new(ranges: Vec<Range>) -> Result<Self, RangeError> {
         let first = ranges.first().ok_or(RangeError::Empty)?;
-        if let Some(other) = ranges.iter().find(|r| is_v4(r.start) != is_v4(first.start)) {
+        if let Some(other) = ranges.iter().find(|range| range.v4 != first.v4) {
             return Err(RangeError::MixedFamilies {
                 first: first.to_string(),
                 second: other.to_string(),
@@ -199,7 +209,7 @@ impl RangeSet {
     /// Whether the set's addresses are IPv4.
     #[must_use]
     pub fn is_v4(&self) -> bool {
-        is_v4(self.ranges[0].start)
+        self.ranges[0].v4
     }
 
     /// The range that `address` belongs to.
@@ -227,7 +237,7 @@ impl RangeSet {
         let mut base = 0_u128;
         for range in &self.ranges {
             if range.contains(address) {
-                return Some(base.saturating_add(to_bits(address) - to_bits(range.start)));
+                return Some(base.saturating_add(to_bits(address) - range.start));
             }
             base = base.saturating_add(range.span()).saturating_add(1);
         }
@@ -239,7 +249,7 @@ impl RangeSet {
         let mut rest = position;
         for range in &self.ranges {
             if rest <= range.span() {
-                return Some(from_bits(to_bits(range.start) + rest, self.is_v4()));
+                return Some(from_bits(range.start + rest, range.v4));
             }
             rest -= range.span() + 1;
         }

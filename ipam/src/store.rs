@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use ipnetwork::IpNetwork;
 
-use crate::alloc::{self, Known};
+use crate::alloc;
 use crate::boot::{Env, Presence};
 use crate::config::MAX_SETS;
 use crate::error::{IpamError, Result};
@@ -125,7 +125,7 @@ impl Store<'_> {
     pub fn release_if(&mut self, id: LeaseId) -> Result<bool> {
         self.refresh()?;
         let same =
-            |entry: &crate::format::Entry| (entry.address, entry.seq) == (id.address, id.seq);
+            |entry: &crate::format::Entry| (entry.address(), entry.seq()) == (id.address, id.seq);
         let slot = self
             .table
             .held()
@@ -245,13 +245,7 @@ impl Store<'_> {
 
     fn choose(&self, request: &Request<'_>) -> Result<Vec<IpAddr>> {
         let mut requested = request.requested.to_vec();
-        let held: Vec<IpAddr> = self.table.held().map(|(_, entry)| entry.address).collect();
-        let freed: Vec<(u64, IpAddr)> = self.table.freed().collect();
-        let known = Known {
-            held: &held,
-            freed: &freed,
-            reserved: request.reserved,
-        };
+        let known = (self.table.known(), self.table.slots());
         let mut chosen = Vec::with_capacity(request.sets.len());
         for (index, set) in request.sets.iter().enumerate() {
             if let Some(at) = requested.iter().position(|a| set.range_of(*a).is_some()) {
@@ -263,7 +257,9 @@ impl Store<'_> {
                 let Usage { range, held, .. } = self.usage_of(set);
                 IpamError::Exhausted { range, held }
             };
-            chosen.push(alloc::next(set, last, &known).ok_or_else(exhausted)?);
+            chosen.push(
+                alloc::next(set, last, known.clone(), request.reserved).ok_or_else(exhausted)?,
+            );
         }
         if requested.is_empty() {
             return Ok(chosen);
@@ -293,7 +289,7 @@ impl Store<'_> {
         let Some((slot, entry)) = self
             .table
             .held()
-            .find(|(_, entry)| entry.address == address)
+            .find(|(_, entry)| entry.address() == address)
         else {
             return Ok(address);
         };
@@ -318,7 +314,7 @@ impl Store<'_> {
         let held = self
             .table
             .held()
-            .filter(|(_, entry)| set.range_of(entry.address).is_some());
+            .filter(|(_, entry)| set.range_of(entry.address()).is_some());
         let held = held.count() as u64;
         Usage {
             range: set.to_string(),
@@ -330,7 +326,7 @@ impl Store<'_> {
     fn slots_of(&self, owner: &Owner) -> Result<Vec<(Slot, Detail)>> {
         let tag = OwnerTag::of(owner);
         let mut found = Vec::new();
-        for (slot, entry) in self.table.held().filter(|(_, entry)| entry.tag == tag) {
+        for (slot, entry) in self.table.held().filter(|(_, entry)| entry.tag() == tag) {
             let detail = self
                 .table
                 .detail(slot, entry)

@@ -5,9 +5,9 @@
 
 use std::fs::File;
 use std::io;
-use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
 
+use crate::alloc::Known;
 use crate::boot::BootId;
 use crate::format::{
     DETAIL_SIZE, Detail, ENTRY_SIZE, Entry, GROUP_SIZE, GROUP_SLOTS, HEADER_AREA, HEADER_SIZE,
@@ -47,9 +47,8 @@ impl Disk for File {
 pub(crate) struct Table {
     disk: Box<dyn Disk>,
     header: Header,
-    entries: Vec<(Slot, Entry)>,
-    empty: Vec<Slot>,
-    slots: usize,
+    /// By slot.
+    entries: Vec<Entry>,
     /// A write failed: memory and file may differ.
     stale: bool,
 }
@@ -67,31 +66,30 @@ impl From<io::Error> for LoadError {
     }
 }
 
-/// Makes an empty file a lease file, by one write.
-pub(crate) fn format(disk: &dyn Disk, boot: BootId) -> io::Result<()> {
-    let mut area = vec![0; usize::try_from(HEADER_AREA).unwrap_or(2 * HEADER_SIZE)];
+/// Makes an empty file a lease file, by one write, and returns its length.
+pub(crate) fn format(disk: &dyn Disk, boot: BootId) -> io::Result<u64> {
+    let mut area = [0; HEADER_AREA];
     area[..HEADER_SIZE].copy_from_slice(&Header::new(boot).encode());
-    disk.write_at(&area, 0)
+    disk.write_at(&area, 0)?;
+    Ok(HEADER_AREA as u64)
 }
 
 impl Table {
-    pub(crate) fn load(disk: Box<dyn Disk>) -> Result<Self, LoadError> {
+    /// Reads a file of `length` bytes.
+    pub(crate) fn load(disk: Box<dyn Disk>, length: u64) -> Result<Self, LoadError> {
         let mut area = [0; 2 * HEADER_SIZE];
-        if disk.length()? < area.len() as u64 {
+        if length < area.len() as u64 {
             return Err(LoadError::Header(HeaderError::NotOurs));
         }
         disk.read_at(&mut area, 0)?;
         let header = Header::decode(&area).map_err(LoadError::Header)?;
-        let (entries, empty) = (Vec::new(), Vec::new());
         let mut table = Self {
             disk,
             header,
-            entries,
-            empty,
-            slots: 0,
+            entries: Vec::new(),
             stale: true,
         };
-        table.read_entries()?;
+        table.read_entries(length)?;
         Ok(table)
     }
 
@@ -104,25 +102,39 @@ impl Table {
         self.in_state(State::Held)
     }
 
-    /// Free addresses with the number of the change that freed them.
-    pub(crate) fn freed(&self) -> impl Iterator<Item = (u64, IpAddr)> {
-        self.in_state(State::Freed)
-            .map(|(_, entry)| (entry.seq, entry.address))
-    }
-
-    fn in_state(&self, state: State) -> impl Iterator<Item = (Slot, &Entry)> {
+    /// Held addresses and those that are remembered to be free.
+    pub(crate) fn known(&self) -> impl Iterator<Item = Known> + Clone {
         let entries = self
             .entries
             .iter()
-            .filter(move |(_, entry)| entry.state == state);
-        entries.map(|(slot, entry)| (*slot, entry))
+            .filter(|entry| entry.state() != State::Empty);
+        entries.map(|entry| Known {
+            address: entry.address(),
+            freed: (entry.state() == State::Freed).then(|| entry.seq()),
+        })
+    }
+
+    /// At least the number of known addresses, without counting them.
+    pub(crate) fn slots(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn in_state(&self, state: State) -> impl Iterator<Item = (Slot, &Entry)> {
+        self.entries
+            .iter()
+            .enumerate()
+            .filter(move |(_, entry)| entry.state() == state)
+    }
+
+    fn empty(&self) -> impl Iterator<Item = Slot> {
+        self.in_state(State::Empty).map(|(slot, _)| slot)
     }
 
     /// The rest of a slot; none when it was damaged.
     pub(crate) fn detail(&self, slot: Slot, entry: &Entry) -> io::Result<Option<Detail>> {
         let mut bytes = [0; DETAIL_SIZE];
         self.disk.read_at(&mut bytes, detail_offset(slot))?;
-        let belongs = |d: &Detail| d.seq == entry.seq && d.address == entry.address;
+        let belongs = |d: &Detail| d.seq == entry.seq() && d.address == entry.address();
         Ok(Detail::decode(&bytes).filter(belongs))
     }
 
@@ -132,7 +144,7 @@ impl Table {
             let mut area = [0; 2 * HEADER_SIZE];
             self.disk.read_at(&mut area, 0)?;
             self.header = Header::decode(&area).map_err(LoadError::Header)?;
-            self.read_entries()?;
+            self.read_entries(self.disk.length()?)?;
         }
         Ok(())
     }
@@ -150,22 +162,15 @@ impl Table {
             detail.seq = seq;
             self.disk.write_at(&detail.encode(), detail_offset(*slot))?;
         }
-        let entries: Vec<(Slot, Entry)> = slots
-            .into_iter()
-            .zip(&new)
-            .map(|(slot, detail)| {
-                let (address, tag) = (detail.address, OwnerTag::of(&detail.owner));
-                (
-                    slot,
-                    Entry {
-                        state: State::Held,
-                        tag,
-                        seq,
-                        address,
-                    },
-                )
-            })
-            .collect();
+        let entry = |detail: &Detail| {
+            Entry::new(
+                State::Held,
+                OwnerTag::of(&detail.owner),
+                seq,
+                detail.address,
+            )
+        };
+        let entries: Vec<(Slot, Entry)> = slots.into_iter().zip(new.iter().map(entry)).collect();
         self.write_entries(&entries)?;
         self.commit(change)
     }
@@ -176,20 +181,9 @@ impl Table {
             return Ok(());
         }
         let seq = self.next_seq();
-        let freed: Vec<(Slot, Entry)> = self
-            .held()
-            .filter(|(slot, _)| slots.contains(slot))
-            .map(|(slot, entry)| {
-                (
-                    slot,
-                    Entry {
-                        state: State::Freed,
-                        seq,
-                        ..*entry
-                    },
-                )
-            })
-            .collect();
+        let freed = |entry: &Entry| Entry::new(State::Freed, entry.tag(), seq, entry.address());
+        let held = self.held().filter(|(slot, _)| slots.contains(slot));
+        let freed: Vec<(Slot, Entry)> = held.map(|(slot, entry)| (slot, freed(entry))).collect();
         self.stale = true;
         self.write_entries(&freed)?;
         self.commit(|_| ())
@@ -217,33 +211,28 @@ impl Table {
 
     fn write_entries(&mut self, new: &[(Slot, Entry)]) -> io::Result<()> {
         for (slot, entry) in new {
-            self.disk.write_at(&entry.encode(), entry_offset(*slot))?;
-            match self.entries.binary_search_by_key(slot, |(known, _)| *known) {
-                Ok(index) => self.entries[index].1 = *entry,
-                Err(index) => self.entries.insert(index, (*slot, *entry)),
-            }
-            self.empty.retain(|empty| empty != slot);
+            self.disk.write_at(entry.bytes(), entry_offset(*slot))?;
+            self.entries[*slot] = *entry;
         }
         Ok(())
     }
 
-    fn read_entries(&mut self) -> io::Result<()> {
+    fn read_entries(&mut self, length: u64) -> io::Result<()> {
+        let slots = slots_in(length);
         self.entries.clear();
-        self.empty.clear();
-        self.slots = slots_in(self.disk.length()?);
+        self.entries.reserve_exact(slots);
         let mut index = [0; INDEX_SIZE];
-        for first in (0..self.slots).step_by(GROUP_SLOTS) {
+        for first in (0..slots).step_by(GROUP_SLOTS) {
             self.disk.read_at(&mut index, entry_offset(first))?;
             let (entries, _) = index.as_chunks::<ENTRY_SIZE>();
-            for (slot, bytes) in (first..).zip(entries) {
-                match Entry::decode(bytes) {
-                    Some(entry) if entry.state == State::Held && entry.seq > self.header.seq => {
-                        self.disk.write_at(&Entry::EMPTY, entry_offset(slot))?;
-                        self.empty.push(slot);
-                    }
-                    Some(entry) => self.entries.push((slot, entry)),
-                    None => self.empty.push(slot),
-                }
+            self.entries.extend(entries.iter().map(Entry::read));
+        }
+        let committed = self.header.seq;
+        for (slot, entry) in self.entries.iter_mut().enumerate() {
+            if entry.state() == State::Held && entry.seq() > committed {
+                self.disk
+                    .write_at(Entry::EMPTY.bytes(), entry_offset(slot))?;
+                *entry = Entry::EMPTY;
             }
         }
         self.stale = false;
@@ -253,29 +242,21 @@ impl Table {
     /// A slot for each: the one that remembers its address, so that no address has two, else an empty
     /// one, else a new one or that of the address that is free the longest.
     fn slots_for(&mut self, new: &[Detail]) -> io::Result<Vec<Slot>> {
-        let mut freed: Vec<(u64, Slot, IpAddr)> = self
-            .in_state(State::Freed)
-            .map(|(slot, entry)| (entry.seq, slot, entry.address))
-            .collect();
-        let remembered = freed.len();
-        let mut own = |detail: &Detail| {
-            let index = freed
-                .iter()
-                .position(|(.., address)| *address == detail.address)?;
-            Some(freed.swap_remove(index).1)
+        let own = |detail: &Detail| {
+            let mut freed = self.in_state(State::Freed);
+            freed
+                .find(|(_, entry)| entry.address() == detail.address)
+                .map(|(slot, _)| slot)
         };
-        let mut slots: Vec<Option<Slot>> = new.iter().map(&mut own).collect();
-        freed.sort_unstable();
+        let mut slots: Vec<Option<Slot>> = new.iter().map(own).collect();
         let missing = slots.iter().filter(|slot| slot.is_none()).count();
-        while self.empty.len() < missing && remembered <= REMEMBERED {
-            match self.grow() {
-                Err(error) if self.empty.len() + freed.len() < missing => return Err(error),
-                Err(_) => break,
-                Ok(()) => {}
-            }
-        }
-        let oldest = freed.into_iter().map(|(_, slot, _)| slot);
-        let mut spare = self.empty.iter().copied().chain(oldest);
+        let enough = self.empty().take(missing).count() == missing;
+        let oldest = if enough {
+            Vec::new()
+        } else {
+            self.make_room(missing, &slots)?
+        };
+        let mut spare = self.empty().chain(oldest);
         for slot in &mut slots {
             *slot = slot.or_else(|| spare.next());
         }
@@ -286,13 +267,40 @@ impl Table {
             .ok_or_else(full)
     }
 
+    /// Adds slots until `missing` are empty. Slots of freed addresses that can be used where this was
+    /// not done or not possible are returned: those that are free the longest.
+    fn make_room(&mut self, missing: usize, taken: &[Option<Slot>]) -> io::Result<Vec<Slot>> {
+        let freed = self
+            .in_state(State::Freed)
+            .map(|(slot, entry)| (entry.seq(), slot));
+        let mut freed: Vec<(u64, Slot)> = freed.collect();
+        let remembered = freed.len();
+        freed.retain(|(_, slot)| !taken.contains(&Some(*slot)));
+        if freed.len() > missing {
+            freed.select_nth_unstable(missing);
+        }
+        let mut empty = self.empty().count();
+        while empty < missing && remembered <= REMEMBERED {
+            match self.grow() {
+                Err(error) if empty + freed.len() < missing => return Err(error),
+                Err(_) => break,
+                Ok(()) => empty += GROUP_SLOTS,
+            }
+        }
+        Ok(freed
+            .into_iter()
+            .take(missing)
+            .map(|(_, slot)| slot)
+            .collect())
+    }
+
     /// Adds a group of empty slots. Its space is taken here, so that later changes of its slots do not
     /// need any; a group that was cut off is written again from its start.
     fn grow(&mut self) -> io::Result<()> {
+        let slots = self.entries.len();
         self.disk
-            .write_at(&vec![0; GROUP_SIZE], entry_offset(self.slots))?;
-        self.empty.extend(self.slots..self.slots + GROUP_SLOTS);
-        self.slots += GROUP_SLOTS;
+            .write_at(&vec![0; GROUP_SIZE], entry_offset(slots))?;
+        self.entries.resize(slots + GROUP_SLOTS, Entry::EMPTY);
         Ok(())
     }
 }

@@ -14,12 +14,21 @@ fn set(subnets: &[&str]) -> RangeSet {
     RangeSet::new(ranges.collect()).unwrap()
 }
 
-fn known<'a>(held: &'a [IpAddr], freed: &'a [(u64, IpAddr)]) -> Known<'a> {
-    Known {
-        held,
-        freed,
-        reserved: &[],
-    }
+fn known(held: &[IpAddr], freed: &[(u64, IpAddr)]) -> Vec<Known> {
+    let held = held.iter().map(|address| Known {
+        address: *address,
+        freed: None,
+    });
+    let freed = freed.iter().map(|(seq, address)| Known {
+        address: *address,
+        freed: Some(*seq),
+    });
+    held.chain(freed).collect()
+}
+
+/// As the tested function, without reserved addresses.
+fn next(set: &RangeSet, last: Option<IpAddr>, known: &[Known]) -> Option<IpAddr> {
+    super::next(set, last, (known.iter().copied(), known.len()), &[])
 }
 
 #[test]
@@ -77,19 +86,17 @@ fn freed_addresses_come_last_and_the_one_free_the_longest_first() {
 
 #[test]
 fn reserved_addresses_are_never_given_out() {
-    let set = set(&["10.0.0.0/30"]);
-    let reserved = [ip("10.0.0.2")];
-    let freed = [(1, ip("10.0.0.2"))];
+    let (set, address) = (set(&["10.0.0.0/30"]), ip("10.0.0.2"));
+    let freed = Known {
+        address,
+        freed: Some(1),
+    };
     assert_eq!(
-        next(
-            &set,
-            None,
-            &Known {
-                held: &[],
-                freed: &freed,
-                reserved: &reserved
-            }
-        ),
+        super::next(&set, None, (std::iter::empty(), 0), &[address]),
+        None
+    );
+    assert_eq!(
+        super::next(&set, None, (std::iter::once(freed), 1), &[address]),
         None
     );
 }

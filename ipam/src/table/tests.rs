@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -88,10 +89,15 @@ impl Disk for MemDisk {
     }
 }
 
+fn load(disk: MemDisk) -> Result<Table, LoadError> {
+    let length = disk.length()?;
+    Table::load(Box::new(disk), length)
+}
+
 fn empty() -> (MemDisk, Table) {
     let disk = MemDisk::default();
     format(&disk, BootId([1; 16])).unwrap();
-    let table = Table::load(Box::new(disk.clone())).unwrap();
+    let table = load(disk.clone()).unwrap();
     (disk, table)
 }
 
@@ -107,7 +113,7 @@ fn detail(address: u32, container: &str) -> Detail {
 }
 
 fn addresses(table: &Table) -> Vec<IpAddr> {
-    table.held().map(|(_, entry)| entry.address).collect()
+    table.held().map(|(_, entry)| entry.address()).collect()
 }
 
 #[test]
@@ -118,10 +124,13 @@ fn an_address_keeps_one_slot_through_its_whole_life() {
         let slots: Vec<Slot> = table.held().map(|(slot, _)| slot).collect();
         assert_eq!(slots, [0]);
         table.free(&slots).unwrap();
-        assert_eq!(table.freed().count(), 1);
+        assert_eq!(table.in_state(State::Freed).count(), 1);
     }
-    let again = Table::load(Box::new(disk)).unwrap();
-    assert_eq!((again.held().count(), again.freed().count()), (0, 1));
+    let again = load(disk).unwrap();
+    assert_eq!(
+        (again.held().count(), again.in_state(State::Freed).count()),
+        (0, 1)
+    );
 }
 
 #[test]
@@ -132,9 +141,9 @@ fn the_file_is_bounded_by_leases_not_by_addresses_ever_used() {
         let slots: Vec<Slot> = table.held().map(|(slot, _)| slot).collect();
         table.free(&slots).unwrap();
     }
-    assert_eq!(table.slots, REMEMBERED + GROUP_SLOTS);
-    let oldest = table.freed().map(|(seq, _)| seq).min().unwrap();
-    let kept = u64::try_from(table.slots).unwrap();
+    assert_eq!(table.entries.len(), REMEMBERED + GROUP_SLOTS);
+    let oldest = table.known().filter_map(|known| known.freed).min().unwrap();
+    let kept = u64::try_from(table.entries.len()).unwrap();
     assert_eq!(
         oldest,
         2 * (2000 - kept) + 2,
@@ -152,7 +161,7 @@ fn a_full_disk_leaves_everything_as_it_was_and_frees_can_go_on() {
     let error = table.insert(vec![detail(200, "b")], |_| ()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     disk.revive();
-    let mut again = Table::load(Box::new(disk.clone())).unwrap();
+    let mut again = load(disk.clone()).unwrap();
     assert_eq!(addresses(&again).len(), 128);
     again.free(&[5]).unwrap();
     disk.die_after(0, 0, io::ErrorKind::StorageFull);
@@ -202,11 +211,11 @@ fn every_write_of_a_change_can_be_the_last_one() {
     for dies_at in 0..=writes {
         for torn in [0, 1, 13, 31, 200] {
             let disk = MemDisk::holding(bytes.clone());
-            let mut table = Table::load(Box::new(disk.clone())).unwrap();
+            let mut table = load(disk.clone()).unwrap();
             disk.die_after(dies_at, torn, io::ErrorKind::Interrupted);
             let result = table.insert(vec![detail(3, "b"), detail(4, "b")], |_| ());
             disk.revive();
-            let mut again = Table::load(Box::new(disk)).unwrap();
+            let mut again = load(disk).unwrap();
             // A header whose tail is as before is complete when its head was written.
             let committed = result.is_ok() || (dies_at == 4 && addresses(&again) == after);
             let expected = if committed { &after } else { &before };
@@ -233,16 +242,16 @@ fn every_write_of_a_change_can_be_the_last_one() {
 #[test]
 fn any_file_is_refused_or_can_be_used() {
     bolero::check!().for_each(|bytes: &[u8]| {
-        let mut file = vec![0; usize::try_from(HEADER_AREA).unwrap() + GROUP_SIZE];
+        let mut file = vec![0; HEADER_AREA + GROUP_SIZE];
         file[..HEADER_SIZE].copy_from_slice(&Header::new(BootId([1; 16])).encode());
-        let at = usize::try_from(HEADER_AREA).unwrap();
+        let at = HEADER_AREA;
         let length = bytes.len().min(GROUP_SIZE);
         file[at..at + length].copy_from_slice(&bytes[..length]);
-        let mut table = Table::load(Box::new(MemDisk::holding(file))).unwrap();
+        let mut table = load(MemDisk::holding(file)).unwrap();
         table.insert(vec![detail(1, "a")], |_| ()).unwrap();
         let slots: Vec<Slot> = table.held().map(|(slot, _)| slot).collect();
         table.free(&slots).unwrap();
         assert_eq!(table.held().count(), 0);
-        let _ = Table::load(Box::new(MemDisk::holding(bytes.to_vec())));
+        let _ = load(MemDisk::holding(bytes.to_vec()));
     });
 }
