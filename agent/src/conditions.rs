@@ -241,6 +241,8 @@ pub enum Finder {
     Source,
     /// The reconciler of the kernel's state.
     Kernel,
+    /// The keeper of our nftables rules and observer of others'.
+    Rules,
     /// The installer of plugin and configuration.
     Install,
     /// The collector of leases.

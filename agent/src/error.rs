@@ -25,7 +25,7 @@ pub enum AgentError {
         what: String,
         /// What the parser says, with line and column.
         #[source]
-        source: serde_saphyr::Error,
+        source: Box<serde_saphyr::Error>,
     },
     /// Neither the configuration nor the environment names the node.
     #[error(

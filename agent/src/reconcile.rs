@@ -1,11 +1,11 @@
 //! When a pass is made: at start, when the cluster changes, when the kernel says that something
 //! relevant changed, when it says that it lost messages, and on a slow timer.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairlead_cni_netlink::{Event, Group, Monitor};
+use fairlead_cni_netlink::{Event, Group, Monitor, nft};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -14,6 +14,7 @@ use crate::error::AgentError;
 use crate::kernel::events::calls_for_a_pass;
 use crate::kernel::{Outcome, Reconciler};
 use crate::metrics::Metrics;
+use crate::routes::Keeper;
 use crate::source::Known;
 
 /// How long to wait for more of the same: links come and go in bursts of messages.
@@ -22,12 +23,22 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// Messages in flight; when more come, the socket overruns and a pass makes up for it.
 const IN_FLIGHT: usize = 64;
 
-/// The kernel's messages, read by a thread that ends with the process.
+/// Something that the kernel tells.
+#[derive(Debug)]
+pub enum Notice {
+    /// About links, addresses, routes.
+    Network(Event),
+    /// Somebody changed nftables rules.
+    Rules,
+}
+
+/// The kernel's messages, read by threads that end with the process.
 ///
 /// # Errors
 ///
 /// [`AgentError::Netlink`] when there is no socket.
-pub fn watch_kernel() -> Result<mpsc::Receiver<Vec<Event>>, AgentError> {
+pub fn watch_kernel() -> Result<mpsc::Receiver<Vec<Notice>>, AgentError> {
+    let (sender, receiver) = mpsc::channel(IN_FLIGHT);
     let groups = [
         Group::Link,
         Group::Address,
@@ -35,88 +46,180 @@ pub fn watch_kernel() -> Result<mpsc::Receiver<Vec<Event>>, AgentError> {
         Group::Rule,
         Group::NextHop,
     ];
-    let mut monitor = Monitor::open(&groups)?;
-    let (sender, receiver) = mpsc::channel(IN_FLIGHT);
+    let mut network = Monitor::open(&groups)?;
+    let mut rules = nft::Monitor::open()?;
+    let to = sender.clone();
     std::thread::spawn(move || {
-        loop {
-            // A failed poll is told by the read that follows.
-            let _ = poll(
-                &mut [PollFd::new(monitor.as_fd(), PollFlags::POLLIN)],
-                PollTimeout::NONE,
-            );
-            let events = monitor.read().unwrap_or_else(|error| {
-                tracing::warn!("{error}");
-                std::thread::sleep(Duration::from_secs(1));
-                vec![Event::Overrun]
-            });
-            if sender.blocking_send(events).is_err() {
-                return;
-            }
-        }
+        forward(&to, || {
+            await_message(network.as_fd());
+            let events = network
+                .read()
+                .unwrap_or_else(|error| lost(&error, Event::Overrun));
+            events.into_iter().map(Notice::Network).collect()
+        });
+    });
+    std::thread::spawn(move || {
+        forward(&sender, || {
+            await_message(rules.as_fd());
+            let changes = rules
+                .read()
+                .unwrap_or_else(|error| lost(&error, nft::Change::Overrun));
+            changes.into_iter().take(1).map(|_| Notice::Rules).collect()
+        });
     });
     Ok(receiver)
+}
+
+/// Sends what `next` reads until nobody listens.
+fn forward(sender: &mpsc::Sender<Vec<Notice>>, mut next: impl FnMut() -> Vec<Notice>) {
+    while sender.blocking_send(next()).is_ok() {}
+}
+
+fn await_message(fd: BorrowedFd<'_>) {
+    // A failed poll is told by the read that follows.
+    let _ = poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::NONE);
+}
+
+/// Messages were lost; a pass makes up for them.
+fn lost<T>(error: &fairlead_cni_netlink::Error, overrun: T) -> Vec<T> {
+    tracing::warn!("{error}");
+    std::thread::sleep(Duration::from_secs(1));
+    vec![overrun]
+}
+
+/// How much of a pass is called for, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    All(&'static str),
+    Rules,
 }
 
 /// Makes passes for ever.
 pub async fn run(
     mut reconciler: Reconciler,
     mut known: watch::Receiver<Known>,
-    mut events: mpsc::Receiver<Vec<Event>>,
+    mut notices: mpsc::Receiver<Vec<Notice>>,
     outcome: watch::Sender<Outcome>,
     period: Duration,
     metrics: Arc<Metrics>,
 ) {
-    let mut reason = "start";
+    let mut call = Call::All("start");
+    let mut deadline = Instant::now() + period;
     loop {
         let now = known.borrow_and_update().clone();
-        if now.complete {
+        if let (true, Call::All(reason)) = (now.complete, call) {
             metrics.resyncs.get_or_create(&[("reason", reason)]).inc();
         }
         let pass = move || {
-            let outcome = reconciler.pass(&now);
-            (reconciler, outcome)
+            match call {
+                Call::All(_) => reconciler.pass(&now),
+                Call::Rules => reconciler.rules(),
+            }
+            reconciler
         };
-        let Ok((back, result)) = tokio::task::spawn_blocking(pass).await else {
+        let Ok(back) = tokio::task::spawn_blocking(pass).await else {
             // A pass that panics ends the agent; it starts again with nothing lost.
             return;
         };
         reconciler = back;
-        outcome.send_replace(result);
-        let deadline = Instant::now() + period;
-        reason = tokio::select! {
+        outcome.send_if_modified(|old| reconciler.report(old));
+        if call != Call::Rules {
+            deadline = Instant::now() + period;
+        }
+        call = tokio::select! {
             changed = known.changed() => match changed {
-                Ok(()) => "cluster",
+                Ok(()) => Call::All("cluster"),
                 Err(_) => return,
             },
-            reason = relevant(&mut events, &reconciler) => reason,
-            () = tokio::time::sleep_until(deadline) => "timer",
+            call = relevant(&mut notices, &reconciler) => call,
+            () = tokio::time::sleep_until(deadline) => Call::All("timer"),
         };
     }
 }
 
-/// Waits for events that call for a pass and for the burst they come in to end.
-async fn relevant(
-    events: &mut mpsc::Receiver<Vec<Event>>,
-    reconciler: &Reconciler,
-) -> &'static str {
-    let mut reason = None;
+/// Waits for notices that call for a pass and for the burst they come in to end.
+async fn relevant(notices: &mut mpsc::Receiver<Vec<Notice>>, reconciler: &Reconciler) -> Call {
+    let mut call = None;
     loop {
-        let batch = match reason {
-            None => events.recv().await,
-            Some(reason) => match tokio::time::timeout(SETTLE, events.recv()).await {
+        let batch = match call {
+            None => notices.recv().await,
+            Some(call) => match tokio::time::timeout(SETTLE, notices.recv()).await {
                 Ok(batch) => batch,
-                Err(_) => return reason,
+                Err(_) => return call,
             },
         };
         let Some(batch) = batch else {
             return std::future::pending().await;
         };
-        for event in batch {
-            if event == Event::Overrun {
-                reason = Some("overrun");
-            } else if calls_for_a_pass(&event, reconciler.routes()) {
-                reason = reason.or(Some("event"));
-            }
+        for notice in batch {
+            call = judge(&notice, reconciler.routes(), call);
         }
+    }
+}
+
+/// What is called for after `notice`, given what already was.
+fn judge(notice: &Notice, routes: &Keeper, before: Option<Call>) -> Option<Call> {
+    match (notice, before) {
+        (Notice::Network(Event::Overrun), _) => Some(Call::All("overrun")),
+        (_, Some(Call::All(reason))) => Some(Call::All(reason)),
+        (Notice::Network(event), _) if calls_for_a_pass(event, routes) => Some(Call::All("event")),
+        (Notice::Network(_), before) => before,
+        (Notice::Rules, _) => Some(Call::Rules),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fairlead_cni_netlink::{LinkIndex, Route};
+    use fairlead_cni_node::owned::ROUTE_PROTOCOL;
+
+    use super::*;
+
+    fn after(notices: &[Notice]) -> Option<Call> {
+        let keeper = Keeper::default();
+        notices
+            .iter()
+            .fold(None, |before, notice| judge(notice, &keeper, before))
+    }
+
+    fn pod_route() -> Notice {
+        let mut route = Route::on_link("10.244.1.7/32".parse().unwrap(), LinkIndex(7));
+        route.protocol = ROUTE_PROTOCOL;
+        Notice::Network(Event::RouteSet(route))
+    }
+
+    #[test]
+    fn lost_messages_call_for_a_whole_pass() {
+        assert_eq!(
+            after(&[Notice::Network(Event::Overrun)]),
+            Some(Call::All("overrun"))
+        );
+        assert_eq!(
+            after(&[Notice::Rules, pod_route(), Notice::Network(Event::Overrun)]),
+            Some(Call::All("overrun"))
+        );
+    }
+
+    #[test]
+    fn rules_call_for_their_part_and_pods_for_nothing() {
+        assert_eq!(after(&[pod_route()]), None);
+        assert_eq!(
+            after(&[pod_route(), Notice::Rules, pod_route()]),
+            Some(Call::Rules)
+        );
+    }
+
+    #[test]
+    fn a_route_of_the_underlay_calls_for_a_whole_pass() {
+        let route = Route::via(
+            "0.0.0.0/0".parse().unwrap(),
+            "192.0.2.254".parse().unwrap(),
+            None,
+        );
+        let gone = Notice::Network(Event::RouteGone(route));
+        assert_eq!(
+            after(&[Notice::Rules, gone, Notice::Rules]),
+            Some(Call::All("event"))
+        );
     }
 }

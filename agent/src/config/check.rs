@@ -15,6 +15,10 @@ use crate::error::AgentError;
 
 type Checked<T> = Result<T, AgentError>;
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "callers hand over texts made for this"
+)]
 fn bad<T>(key: &'static str, value: impl ToString, expected: &'static str) -> Checked<T> {
     Err(AgentError::Config {
         key,

@@ -174,7 +174,7 @@ impl Config {
         )
         .map_err(|source| AgentError::Yaml {
             what: "configuration".to_owned(),
-            source,
+            source: Box::new(source),
         })?;
         check::config(raw.unwrap_or_default())
     }

@@ -38,7 +38,7 @@ pub async fn run(
     let mut installer = binary::Installer::new(&cni.plugin_source, &cni.bin_dir);
     let list = conflist::render(config);
     let path = cni.conf_dir.join(&cni.conf_name);
-    let mut installed = false;
+    let mut complete = false;
     loop {
         let ready = outcome.borrow_and_update().node_file;
         let result = installer.ensure().and_then(|binaries| match ready {
@@ -52,11 +52,11 @@ pub async fn run(
         let mut conditions = conflist::foreign(&cni.conf_dir, &cni.conf_name);
         match result {
             Ok((binaries, lists)) => {
-                metrics.wrote("file", binaries + lists, installed);
+                metrics.wrote("file", binaries + lists, complete);
                 if binaries + lists > 0 {
                     tracing::info!(binaries, lists, "installed plugin and configuration");
                 }
-                installed |= ready;
+                complete |= ready;
             }
             Err(error) => {
                 metrics.error(error.kind());
@@ -67,7 +67,7 @@ pub async fn run(
             }
         }
         board.replace(Finder::Install, conditions);
-        done.send_if_modified(|done| std::mem::replace(done, installed) != installed);
+        done.send_if_modified(|done| std::mem::replace(done, complete) != complete);
         watch.rearm();
         tokio::select! {
             () = watch.changed() => {}

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fairlead_cni_netlink::Netlink;
+use fairlead_cni_netlink::nft::Nft;
 use ipnetwork::IpNetwork;
 
 use crate::cluster::{View, view};
@@ -21,8 +22,8 @@ use crate::conditions::{Board, Finder};
 use crate::config::Config;
 use crate::error::AgentError;
 use crate::metrics::Metrics;
-use crate::routes;
 use crate::source::Known;
+use crate::{forward, nftables, routes};
 use facts::Facts;
 use trouble::Trouble;
 
@@ -54,10 +55,13 @@ pub struct Reconciler {
     config: Arc<Config>,
     node: String,
     netlink: Netlink,
+    nft: Nft,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
     sysctls: sysctl::Keeper,
     routes: routes::Keeper,
+    nftables: nftables::Keeper,
+    forward: forward::Keeper,
     node_file: node_file::Keeper,
     outcome: Outcome,
 }
@@ -79,10 +83,13 @@ impl Reconciler {
             config,
             node,
             netlink: Netlink::open()?,
+            nft: Nft::open()?,
             metrics,
             board,
             sysctls: sysctl::Keeper::default(),
             routes: routes::Keeper::default(),
+            nftables: nftables::Keeper::default(),
+            forward: forward::Keeper::default(),
             outcome: Outcome::default(),
         })
     }
@@ -95,10 +102,10 @@ impl Reconciler {
 
     /// Dumps, compares and writes the difference. Steps are independent: one that fails is told and
     /// tried again in the next pass, the others go on.
-    pub fn pass(&mut self, known: &Known) -> Outcome {
+    pub fn pass(&mut self, known: &Known) {
         self.outcome.beat = Some(Instant::now());
         if !known.complete {
-            return self.outcome.clone();
+            return;
         }
         let mut trouble = Trouble::new(&self.metrics);
         match Facts::read(&mut self.netlink) {
@@ -106,7 +113,15 @@ impl Reconciler {
             Err(error) => trouble.fail(&error.into()),
         }
         self.board.replace(Finder::Kernel, trouble.conditions());
-        self.outcome.clone()
+    }
+
+    /// Puts the outcome in `place`; tells whether anything but the beat is new.
+    pub fn report(&self, place: &mut Outcome) -> bool {
+        let (old, new) = (
+            std::mem::replace(place, self.outcome.clone()),
+            &self.outcome,
+        );
+        (&old.view, old.programmed, old.node_file) != (&new.view, new.programmed, new.node_file)
     }
 
     fn pass_with(&mut self, known: &Known, facts: &Facts, trouble: &mut Trouble) {
@@ -122,12 +137,28 @@ impl Reconciler {
             .routes
             .pass(&mut self.netlink, &view, &self.metrics, trouble);
         self.outcome.programmed |= routed;
+        let view = Arc::new(view);
+        self.outcome.view = Some(Arc::clone(&view));
+        self.rules();
         if routed {
             let mtu = self.config.network.mtu;
             self.outcome.node_file |=
                 self.node_file
                     .pass(&view, facts, mtu, &self.metrics, trouble);
         }
-        self.outcome.view = Some(Arc::new(view));
+    }
+
+    /// The part of a pass that nftables is concerned with, which changes more often than the rest.
+    pub fn rules(&mut self) {
+        let Some(view) = self.outcome.view.clone() else {
+            return;
+        };
+        let mut trouble = Trouble::new(&self.metrics);
+        let (nft, config, metrics) = (&mut self.nft, &self.config, &self.metrics);
+        self.nftables
+            .pass(nft, &view, config, metrics, &mut trouble);
+        self.forward
+            .pass(nft, &view, config.forward_accept, metrics, &mut trouble);
+        self.board.replace(Finder::Rules, trouble.conditions());
     }
 }

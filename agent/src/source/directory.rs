@@ -122,7 +122,7 @@ fn parse(path: &Path, annotation: Option<&str>) -> Result<Vec<Node>, AgentError>
         serde_saphyr::from_multiple_with_options(&text, options).map_err(|source| {
             AgentError::Yaml {
                 what: path.display().to_string(),
-                source,
+                source: Box::new(source),
             }
         })?;
     let mut nodes = Vec::new();

@@ -34,6 +34,10 @@ pub const NEXTHOP_IDS: RangeInclusive<u32> = 0x464c_0000..=0x464c_ffff;
 /// plugin `0x2000`; both stay outside.
 pub const MARK_MASK: u32 = 0x0fff_0000;
 
+/// The bit of [`MARK_MASK`] on forwarded pod packets by which our rule in foreign forward chains
+/// knows them.
+pub const FORWARD_MARK: u32 = 0x0800_0000;
+
 /// Where the agent keeps what plugins read; a tmpfs, so that nothing outlives a reboot.
 pub const RUN_DIR: &str = "/run/fairlead";
 
@@ -75,5 +79,6 @@ mod tests {
     #[test]
     fn our_mark_bits_leave_those_of_kube_proxy_and_portmap_alone() {
         assert_eq!(MARK_MASK & (0xc000 | 0x2000), 0);
+        assert_eq!(MARK_MASK & FORWARD_MARK, FORWARD_MARK);
     }
 }

@@ -1,0 +1,119 @@
+//! Forward chains of others that drop pod traffic (Docker, ufw, firewalld, hand-made ones).
+//!
+//! A packet passes only if every chain at the hook lets it, so no rule in our own table can help.
+//! Such chains are told; with `forwardAccept`, one rule of ours is kept at their head.
+
+pub mod judge;
+mod legacy;
+
+use fairlead_cni_netlink::Error;
+use fairlead_cni_netlink::nft::{Batch, Chain, Nft, Rule};
+use fairlead_cni_node::owned::FORWARD_ACCEPT_COMMENT;
+
+use crate::cluster::View;
+use crate::conditions::Condition;
+use crate::kernel::trouble::Trouble;
+use crate::metrics::Metrics;
+use judge::{Families, our_rule};
+
+/// Looks at foreign chains.
+#[derive(Debug, Default)]
+pub struct Keeper {
+    /// Chains, as text, that our rule has been put into since the start.
+    entered: std::collections::BTreeSet<String>,
+}
+
+impl Keeper {
+    /// Tells what drops, and keeps our rule where `accept` says so.
+    pub fn pass(
+        &mut self,
+        nft: &mut Nft,
+        view: &View,
+        accept: bool,
+        metrics: &Metrics,
+        trouble: &mut Trouble,
+    ) {
+        let families = Families::of(&view.all_ranges);
+        let result = self.nftables(nft, families, accept, metrics, trouble);
+        trouble.value(result);
+        for (family, used) in [
+            (legacy::Family::V4, families.v4),
+            (legacy::Family::V6, families.v6),
+        ] {
+            if !used {
+                continue;
+            }
+            if let Some(why) = trouble.value(legacy::drops(family)).flatten() {
+                let program = family.program();
+                trouble.tell(Condition::ForwardDrop {
+                    chain: format!("chain FORWARD of {program}-legacy"),
+                    why,
+                    command: judge::iptables_command(&format!("{program}-legacy"), "FORWARD"),
+                });
+            }
+        }
+    }
+
+    fn nftables(
+        &mut self,
+        nft: &mut Nft,
+        families: Families,
+        accept: bool,
+        metrics: &Metrics,
+        trouble: &mut Trouble,
+    ) -> Result<(), Error> {
+        let chains: Vec<Chain> = nft
+            .chains()?
+            .into_iter()
+            .filter(|chain| judge::concerns(chain, families))
+            .collect();
+        for chain in chains {
+            let rules = nft.rules(&chain.table, None)?;
+            let verdict = judge::judge(&chain, &rules);
+            let keep = accept && verdict.drops.is_some();
+            let batch = changes(&chain, &rules, keep);
+            if !batch.is_empty() {
+                nft.commit(&batch)?;
+                let name = format!("{} {}", chain.table, chain.name);
+                let repair = !self.entered.insert(name.clone()) && keep;
+                metrics.wrote("nftables", batch.len(), repair);
+                tracing::info!(
+                    chain = name,
+                    keep,
+                    repair,
+                    "changed our rule in a foreign chain"
+                );
+            }
+            match verdict.drops {
+                Some(why) if !keep && !verdict.opened => {
+                    trouble.tell(Condition::ForwardDrop {
+                        chain: format!("chain {} of nftables table {}", chain.name, chain.table),
+                        why,
+                        command: judge::command(&chain),
+                    });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Our rule first in `chain` if it is to be kept, and nowhere else in it.
+fn changes(chain: &Chain, rules: &[Rule], keep: bool) -> Batch {
+    let ours = our_rule(chain);
+    let in_chain = || rules.iter().filter(|rule| rule.chain == chain.name);
+    let stands = keep && in_chain().next().is_some_and(|first| first.same(&ours));
+    let mut batch = Batch::new();
+    let stray = in_chain()
+        .skip(usize::from(stands))
+        .filter(|rule| rule.same(&ours));
+    for handle in stray.filter_map(|rule| rule.handle) {
+        batch.delete_rule(&chain.table, &chain.name, handle);
+    }
+    if keep && !stands {
+        batch.insert_rule(&ours);
+    }
+    debug_assert_eq!(ours.comment.as_deref(), Some(FORWARD_ACCEPT_COMMENT));
+    batch
+}

@@ -1,0 +1,165 @@
+//! What the table should hold: a pure function of the view and the configuration.
+
+use std::collections::BTreeSet;
+
+use fairlead_cni_netlink::nft::{
+    Base, Chain, ChainKind, Element, Field, Hook, KeyType, NatFlags, Policy, Rule, Set,
+    TableFamily, TableName, Test, merge,
+};
+use fairlead_cni_node::owned::{AGENT_TABLE, FORWARD_MARK};
+use ipnetwork::IpNetwork;
+
+use crate::cluster::View;
+use crate::config::Masquerade;
+
+/// `srcnat`: where iptables and nft(8) put their own source translation.
+const SRCNAT: i32 = 100;
+
+/// Before `mangle` (-150) and every filter that could drop.
+const BEFORE_FILTERS: i32 = -200;
+
+/// Our table.
+#[must_use]
+pub fn table() -> TableName {
+    TableName::new(TableFamily::Inet, AGENT_TABLE)
+}
+
+/// Everything in the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruleset {
+    /// Chains, in any order.
+    pub chains: Vec<Chain>,
+    /// Sets with their elements, in any order.
+    pub sets: Vec<(Set, BTreeSet<Element>)>,
+    /// Rules, in order within their chains.
+    pub rules: Vec<Rule>,
+}
+
+impl Ruleset {
+    /// Whether chains, rules and the kinds of sets are the same; elements may differ.
+    #[must_use]
+    pub fn same_shape(&self, other: &Self) -> bool {
+        let chains = |of: &Self| -> BTreeSet<String> {
+            of.chains
+                .iter()
+                .map(|chain| format!("{} {:?}", chain.name, chain.base))
+                .collect()
+        };
+        let sets = |of: &Self| -> BTreeSet<String> {
+            of.sets
+                .iter()
+                .map(|(set, _)| format!("{} {:?} {:?}", set.name, set.key, set.flags))
+                .collect()
+        };
+        let rules = |of: &Self, chain: &str| -> Vec<Rule> {
+            of.rules
+                .iter()
+                .filter(|rule| rule.chain == chain)
+                .cloned()
+                .collect()
+        };
+        let same_rules = |chain: &Chain| {
+            let (ours, theirs) = (rules(self, &chain.name), rules(other, &chain.name));
+            ours.len() == theirs.len() && ours.iter().zip(&theirs).all(|(a, b)| a.same(b))
+        };
+        chains(self) == chains(other)
+            && sets(self) == sets(other)
+            && self.chains.iter().all(same_rules)
+    }
+}
+
+/// What should stand; `None` when nothing asks for the table.
+#[must_use]
+pub fn wanted(view: &View, masquerade: Option<&Masquerade>, mark: bool) -> Option<Ruleset> {
+    let cluster = masquerade
+        .map(|m| m.cluster_cidrs.as_slice())
+        .unwrap_or_default();
+    let outside = masquerade
+        .map(|m| m.non_masquerade_cidrs.as_slice())
+        .unwrap_or_default();
+    let pods = || view.all_ranges.iter().chain(cluster).copied();
+    let mut ruleset = Ruleset {
+        chains: Vec::new(),
+        sets: Vec::new(),
+        rules: Vec::new(),
+    };
+    ruleset.add_sets("pods", pods);
+    if let Some(masquerade) = masquerade {
+        ruleset.add_sets("exempt", || pods().chain(outside.iter().copied()));
+        ruleset.masquerade(masquerade.random_fully);
+    }
+    if mark {
+        ruleset.mark_forwarded();
+    }
+    (masquerade.is_some() || mark).then_some(ruleset)
+}
+
+impl Ruleset {
+    /// One set of addresses a family: `NAME4` and `NAME6`.
+    fn add_sets<I: Iterator<Item = IpNetwork>>(&mut self, name: &str, ranges: impl Fn() -> I) {
+        let families = [
+            (
+                "4",
+                KeyType::Ipv4Addr,
+                IpNetwork::is_ipv4 as fn(&IpNetwork) -> bool,
+            ),
+            ("6", KeyType::Ipv6Addr, IpNetwork::is_ipv6),
+        ];
+        for (suffix, key, of_family) in families {
+            let set = Set::new(&table(), format!("{name}{suffix}"), &[key]).interval();
+            let elements = merge(ranges().filter(of_family)).into_iter().collect();
+            self.sets.push((set, elements));
+        }
+    }
+
+    /// Pods' new flows to anything that is not exempt take the address of the link they leave by.
+    fn masquerade(&mut self, random_fully: bool) {
+        let base = Base {
+            hook: Hook::Postrouting,
+            kind: ChainKind::Nat,
+            priority: SRCNAT,
+            policy: Policy::Accept,
+            device: None,
+        };
+        self.chains.push(Chain::base(&table(), "postrouting", base));
+        let flags = if random_fully {
+            NatFlags::RANDOM_FULLY
+        } else {
+            NatFlags::default()
+        };
+        for (from, to, family) in [
+            (Field::IpSaddr, Field::IpDaddr, "4"),
+            (Field::Ip6Saddr, Field::Ip6Daddr, "6"),
+        ] {
+            let rule = Rule::new(&table(), "postrouting")
+                .when(from, Test::In(format!("pods{family}")))
+                .when(to, Test::NotIn(format!("exempt{family}")))
+                .masquerade(flags)
+                .comment("pods to outside of the cluster");
+            self.rules.push(rule);
+        }
+    }
+
+    /// Marks what goes to or comes from pods before any filter sees it.
+    fn mark_forwarded(&mut self) {
+        let base = Base {
+            hook: Hook::Forward,
+            kind: ChainKind::Filter,
+            priority: BEFORE_FILTERS,
+            policy: Policy::Accept,
+            device: None,
+        };
+        self.chains.push(Chain::base(&table(), "forward", base));
+        for (field, set) in [
+            (Field::IpSaddr, "pods4"),
+            (Field::IpDaddr, "pods4"),
+            (Field::Ip6Saddr, "pods6"),
+            (Field::Ip6Daddr, "pods6"),
+        ] {
+            let rule = Rule::new(&table(), "forward")
+                .when(field, Test::In(set.to_owned()))
+                .set_mark(FORWARD_MARK, FORWARD_MARK);
+            self.rules.push(rule);
+        }
+    }
+}
