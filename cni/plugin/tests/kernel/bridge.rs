@@ -19,6 +19,11 @@ pub fn conf(node: &Node) -> Value {
     })
 }
 
+/// The same with all that leaves traces outside of the pair of links.
+pub fn everything(node: &Node) -> Value {
+    with(with(conf(node), "ipMasq", true), "macspoofchk", true)
+}
+
 fn with(mut conf: Value, key: &str, value: impl Into<Value>) -> Value {
     conf[key] = value.into();
     conf

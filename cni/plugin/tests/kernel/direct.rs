@@ -9,7 +9,7 @@ use crate::node::{Node, address};
 
 const RANGES: [&str; 2] = ["10.244.1.0/24", "fd00:244:1::/64"];
 
-fn node() -> Node {
+pub fn node() -> Node {
     let node = Node::new();
     node.publish(&RANGES, 1450);
     node

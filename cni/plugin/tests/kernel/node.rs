@@ -251,10 +251,15 @@ impl Node {
         all
     }
 
-    /// Everything that stands on the node: kernel state, nftables rules, leases.
+    /// Everything that stands on the node: kernel state, nftables, leases.
     pub fn state(&self, network: &str) -> State {
+        let ruleset = self
+            .host
+            .output("nft", &["--stateless", "list", "ruleset"])
+            .unwrap();
         State {
             kernel: Snapshot::of(&self.host).unwrap(),
+            ruleset,
             leases: self.leases(network),
         }
     }
@@ -263,6 +268,7 @@ impl Node {
 /// The state of a node.
 pub struct State {
     kernel: Snapshot,
+    ruleset: String,
     leases: Vec<String>,
 }
 
@@ -270,6 +276,7 @@ impl State {
     /// Fails unless nothing has changed since.
     pub fn assert_same(&self, later: &Self, when: &str) {
         assert_eq!(self.kernel.diff(&later.kernel), "", "{when}");
+        assert_eq!(self.ruleset, later.ruleset, "{when}");
         assert_eq!(self.leases, later.leases, "{when}");
     }
 }
