@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::address::Address;
 use crate::error::NetlinkError;
-use crate::link::{LinkChange, NewLink, PortChange};
+use crate::link::{LinkChange, NewLink, PortChange, PortVlan};
 use crate::neighbour::{FdbEntry, Neighbour};
 use crate::next_hop::NextHop;
 use crate::route::Route;
@@ -80,6 +80,16 @@ impl<'fd> Batch<'fd> {
     /// Changes a link's options as a port of a bridge.
     pub fn set_port(&mut self, change: &PortChange) {
         change.write(self.writer());
+    }
+
+    /// Adds VLANs to a port of a bridge; `EOPNOTSUPP` where the kernel filters no VLANs.
+    pub fn add_port_vlan(&mut self, vlan: &PortVlan) {
+        vlan.write_new(self.writer());
+    }
+
+    /// Removes VLANs from a port of a bridge.
+    pub fn delete_port_vlan(&mut self, vlan: &PortVlan) {
+        vlan.write_delete(self.writer());
     }
 
     /// Deletes a link; a veth's peer goes with it.

@@ -13,7 +13,10 @@
 mod address;
 mod batch;
 mod error;
+#[cfg(feature = "fault-injection")]
+mod fault;
 mod flags;
+mod ioctl;
 mod link;
 mod monitor;
 mod neighbour;
@@ -34,7 +37,7 @@ pub use batch::{Batch, Failure};
 pub use error::{NetlinkError, NetlinkError as Error, Operation};
 pub use link::{
     Bridge, BridgePort, Link, LinkChange, LinkFlags, LinkKind, LinkStats, NewKind, NewLink,
-    OperState, Peer, PortChange, Vxlan,
+    OperState, Peer, PortChange, PortVlan, Vxlan,
 };
 pub use monitor::{Event, Group, Monitor};
 pub use neighbour::{FdbEntry, Neighbour, NeighbourFlags, NeighbourState};

@@ -3,7 +3,7 @@
 
 use crate::address::{self, Address};
 use crate::error::Operation;
-use crate::link;
+use crate::link::{self, PortVlan};
 use crate::neighbour::{self, FdbEntry, Neighbour};
 use crate::next_hop::{self, NextHop};
 use crate::route::{self, Route};
@@ -15,6 +15,9 @@ pub(crate) fn describe(request: &Writer, index: usize) -> (Operation, String) {
     let (kind, flags) = (request.kind(index), request.flags(index));
     let body = request.body(index);
     let object = match kind {
+        link::SET | link::DELETE if body.first() == Some(&link::BRIDGE) => {
+            PortVlan::read(body).and_then(|vlans| vlans.first().map(ToString::to_string))
+        }
         link::NEW | link::SET | link::DELETE => {
             let port = request.kind(index) == link::NEW && is_port_change(body, flags);
             let subject = link::subject(body);
@@ -94,6 +97,7 @@ mod tests {
             hairpin: Some(true),
             ..PortChange::of(&name)
         });
+        b.add_port_vlan(&PortVlan::new(index, 7));
         b.delete_link(&name);
         b.add_address(&Address::new(index, network));
         b.delete_address(&Address::new(index, network));
@@ -109,6 +113,7 @@ mod tests {
                 "create link eth0",
                 "change link 3",
                 "change bridge port options of link eth0",
+                "change vlan 7 of link 3",
                 "delete link eth0",
                 "create address 10.0.0.1/24 on link 3",
                 "delete address 10.0.0.1/24 on link 3",

@@ -287,6 +287,8 @@ impl Socket {
     }
 
     fn send(&self, request: &Writer) -> Result<(), NetlinkError> {
+        #[cfg(feature = "fault-injection")]
+        crate::fault::before_send();
         loop {
             match self.raw.send(request.bytes(), 0) {
                 Ok(_) => return Ok(()),

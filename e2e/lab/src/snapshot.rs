@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use anyhow::Result;
 use fairlead_cni_netlink::nft::{Expr, Nft};
 use fairlead_cni_netlink::{
-    AddressFlags, Family, Link, LinkFlags, LinkIndex, NeighbourState, Netlink, Route,
+    Address, AddressFlags, Family, Link, LinkFlags, LinkIndex, NeighbourState, Netlink, Route,
 };
 
 use crate::namespace::Namespace;
@@ -15,9 +16,12 @@ use crate::namespace::Namespace;
 const LOCAL: u32 = 255;
 const KERNEL: u8 = 2;
 
+/// The kernel's own link-local addresses (`IFAPROT_KERNEL_LL`).
+const KERNEL_LINK_LOCAL: u8 = 3;
+
 /// What somebody set up in a namespace: links, addresses, routes, permanent neighbours and forwarding
 /// entries, rules, nexthop objects, nftables. What comes and goes by itself (counters, carrier, learnt neighbours,
-/// duplicate address detection) is left out.
+/// duplicate address detection, the kernel's own link-local addresses) is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     lines: BTreeSet<String>,
@@ -110,7 +114,8 @@ impl Names {
 }
 
 fn add_addresses(lines: &mut BTreeSet<String>, netlink: &mut Netlink, names: &Names) -> Result<()> {
-    for address in netlink.addresses()? {
+    let settled = |address: &Address| address.protocol != KERNEL_LINK_LOCAL;
+    for address in netlink.addresses()?.into_iter().filter(settled) {
         let flags = address
             .flags
             .without(AddressFlags::TENTATIVE | AddressFlags::PERMANENT);
@@ -130,7 +135,7 @@ fn add_addresses(lines: &mut BTreeSet<String>, netlink: &mut Netlink, names: &Na
 fn add_routes(lines: &mut BTreeSet<String>, netlink: &mut Netlink, names: &Names) -> Result<()> {
     for family in Family::ALL {
         for route in netlink.routes(family)? {
-            if route.table != LOCAL || route.protocol != KERNEL {
+            if route.protocol != KERNEL || (route.table != LOCAL && !is_link_local(&route)) {
                 lines.insert(names.route(&route));
             }
         }
@@ -142,6 +147,14 @@ fn add_routes(lines: &mut BTreeSet<String>, netlink: &mut Netlink, names: &Names
         lines.insert(format!("{next_hop} {next_hop:?}"));
     }
     Ok(())
+}
+
+/// Whether it is one of the routes that come with a link-local address.
+fn is_link_local(route: &Route) -> bool {
+    match route.destination.ip() {
+        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_multicast(),
+        IpAddr::V4(_) => false,
+    }
 }
 
 fn add_neighbours(

@@ -3,8 +3,13 @@
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use super::{Bridge, DELETE, LinkFlags, NEW, SET, attr, put_link};
-use crate::types::{LinkIndex, LinkName, LinkRef, Mac};
+use crate::types::{Family, LinkIndex, LinkName, LinkRef, Mac};
 use crate::wire::Writer;
+
+/// `IFLA_INET6_ADDR_GEN_MODE` and its values.
+const ADDRESS_GENERATION: u16 = 8;
+const GENERATE_EUI64: u8 = 0;
+const GENERATE_NONE: u8 = 1;
 
 /// A change of a link; what is not named stays.
 #[derive(Debug, Clone)]
@@ -19,6 +24,7 @@ pub struct LinkChange<'fd> {
     alias: Option<String>,
     tx_queue_length: Option<u32>,
     bridge: Option<Bridge>,
+    link_local: Option<bool>,
     netns: Option<BorrowedFd<'fd>>,
 }
 
@@ -37,6 +43,7 @@ impl<'fd> LinkChange<'fd> {
             alias: None,
             tx_queue_length: None,
             bridge: None,
+            link_local: None,
             netns: None,
         }
     }
@@ -124,6 +131,15 @@ impl<'fd> LinkChange<'fd> {
         self
     }
 
+    /// Whether the kernel gives it an IPv6 link-local address of its own when it is set up
+    /// (`IFLA_INET6_ADDR_GEN_MODE` `eui64` or `none`). The kernel sets flags first: a change that also
+    /// sets it up comes too late, send this one before.
+    #[must_use]
+    pub fn link_local(mut self, generate: bool) -> Self {
+        self.link_local = Some(generate);
+        self
+    }
+
     /// Moves it into another namespace. That costs some 20 ms under the kernel's lock for all networking:
     /// make links where they belong instead.
     #[must_use]
@@ -157,6 +173,18 @@ impl<'fd> LinkChange<'fd> {
             }
             if let Some(netns) = self.netns {
                 w.attr(attr::NET_NS_FD, &netns.as_raw_fd().to_ne_bytes());
+            }
+            if let Some(generate) = self.link_local {
+                let mode = if generate {
+                    GENERATE_EUI64
+                } else {
+                    GENERATE_NONE
+                };
+                w.nest(attr::AF_SPEC, |w| {
+                    w.nest(u16::from(Family::V6.number()), |w| {
+                        w.u8(ADDRESS_GENERATION, mode);
+                    });
+                });
             }
             if let Some(bridge) = self.bridge {
                 w.nest(attr::LINKINFO, |w| {

@@ -7,6 +7,7 @@ mod change;
 mod decode;
 mod new;
 mod port;
+mod vlan;
 mod vxlan;
 
 use std::fmt;
@@ -17,6 +18,8 @@ pub(crate) use change::write_delete;
 pub(crate) use decode::subject;
 pub use new::{NewKind, NewLink, Peer};
 pub use port::{BridgePort, PortChange};
+pub use vlan::PortVlan;
+pub(crate) use vlan::{BRIDGE, WITH_VLANS};
 pub use vxlan::Vxlan;
 
 use crate::flags::flags;
@@ -44,6 +47,7 @@ pub(crate) mod attr {
     pub(crate) const LINKINFO: u16 = 18;
     pub(crate) const IFALIAS: u16 = 20;
     pub(crate) const STATS64: u16 = 23;
+    pub(crate) const AF_SPEC: u16 = 26;
     pub(crate) const NET_NS_FD: u16 = 28;
     pub(crate) const EXT_MASK: u16 = 29;
     pub(crate) const PROMISCUITY: u16 = 30;
@@ -59,9 +63,6 @@ pub(crate) mod attr {
     pub(crate) const INFO_SLAVE_KIND: u16 = 4;
     pub(crate) const INFO_SLAVE_DATA: u16 = 5;
 }
-
-/// `RTEXT_FILTER_SKIP_STATS`: leave counters out of an answer.
-pub(crate) const SKIP_STATS: u32 = 8;
 
 flags! {
     /// A link's flags (`IFF_*`, netdevice(7)).

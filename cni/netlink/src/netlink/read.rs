@@ -1,17 +1,19 @@
 //! Reads: one object, a list, or the kernel's answer about a destination.
 
 use std::net::IpAddr;
+use std::os::fd::AsFd as _;
 
 use super::Netlink;
 use crate::address::{self, Address};
 use crate::error::{NetlinkError, Operation};
-use crate::link::{self, Link};
+use crate::ioctl;
+use crate::link::{self, Link, PortVlan};
 use crate::neighbour::{self, FdbEntry, Neighbour, NeighbourFlags, NeighbourState};
 use crate::next_hop::{self, NextHop};
 use crate::route::{self, Route};
 use crate::rule::{self, Rule};
 use crate::types::{Family, LinkIndex, LinkName, LinkRef};
-use crate::wire::{Bytes as _, Message, Writer};
+use crate::wire::{Message, Writer};
 
 /// Which routes to list; the kernel leaves the others out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,12 +82,12 @@ impl Netlink {
 
     /// The link called `name`; `ENODEV` when there is none.
     pub fn link(&mut self, name: &LinkName) -> Result<Link, NetlinkError> {
-        self.one_link(&name.into(), 0, Link::read)
+        self.one_link(&name.into())
     }
 
     /// The link with a number; `ENODEV` when there is none.
     pub fn link_by_index(&mut self, index: LinkIndex) -> Result<Link, NetlinkError> {
-        self.one_link(&index.into(), 0, Link::read)
+        self.one_link(&index.into())
     }
 
     /// The link called `name`, if there is one.
@@ -96,28 +98,35 @@ impl Netlink {
         }
     }
 
-    /// The number of the link called `name`: the cheapest question about a link.
+    /// The number of the link called `name`; `ENODEV` when there is none. It never waits for a change
+    /// that somebody else is making.
     pub fn index_of(&mut self, name: &LinkName) -> Result<LinkIndex, NetlinkError> {
-        self.one_link(&name.into(), link::SKIP_STATS, |body| {
-            body.u32_at(4).map(LinkIndex)
+        ioctl::index_of(self.socket.as_fd(), name).map_err(|errno| NetlinkError::Refused {
+            operation: Operation::Read,
+            object: LinkRef::from(name).to_string(),
+            errno,
+            message: None,
+            offset: None,
         })
     }
 
-    fn one_link<T>(
-        &mut self,
-        link: &LinkRef,
-        filter: u32,
-        read: impl Fn(&[u8]) -> Option<T>,
-    ) -> Result<T, NetlinkError> {
-        let mut request = request(link::GET, |w| {
-            link::put_link(w, 0, link, 0, 0);
-            if filter != 0 {
-                w.u32(link::attr::EXT_MASK, filter);
-            }
-        });
-        let take = |message: Message<'_>| read(message.body);
+    fn one_link(&mut self, link: &LinkRef) -> Result<Link, NetlinkError> {
+        let mut request = request(link::GET, |w| link::put_link(w, 0, link, 0, 0));
+        let object = || link.to_string();
         self.socket
-            .ask(&mut request, &|| link.to_string(), Operation::Read, take)
+            .ask(&mut request, &object, Operation::Read, |m| {
+                Link::read(m.body)
+            })
+    }
+
+    /// The VLANs of all ports of bridges and of the bridges; none where the kernel filters no VLANs.
+    pub fn port_vlans(&mut self) -> Result<Vec<PortVlan>, NetlinkError> {
+        let request = request(link::GET, |w| {
+            link::put_header(w, link::BRIDGE, 0, 0, 0);
+            w.u32(link::attr::EXT_MASK, link::WITH_VLANS);
+        });
+        let lists = self.list(request, "vlans of bridge ports", link::NEW, PortVlan::read)?;
+        Ok(lists.into_iter().flatten().collect())
     }
 
     /// All addresses of all links, IPv4 first.

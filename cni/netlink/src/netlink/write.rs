@@ -4,7 +4,7 @@ use super::Netlink;
 use crate::address::Address;
 use crate::batch::{Batch, Failure};
 use crate::error::NetlinkError;
-use crate::link::{LinkChange, NewLink, PortChange};
+use crate::link::{LinkChange, NewLink, PortChange, PortVlan};
 use crate::neighbour::{FdbEntry, Neighbour};
 use crate::next_hop::NextHop;
 use crate::object::describe;
@@ -76,6 +76,16 @@ impl Netlink {
     /// Changes a link's options as a port of a bridge.
     pub fn set_port(&mut self, change: &PortChange) -> Result<(), NetlinkError> {
         self.one(|b| b.set_port(change))
+    }
+
+    /// Adds VLANs to a port of a bridge; `EOPNOTSUPP` where the kernel filters no VLANs.
+    pub fn add_port_vlan(&mut self, vlan: &PortVlan) -> Result<(), NetlinkError> {
+        self.one(|b| b.add_port_vlan(vlan))
+    }
+
+    /// Removes VLANs from a port of a bridge.
+    pub fn delete_port_vlan(&mut self, vlan: &PortVlan) -> Result<(), NetlinkError> {
+        self.one(|b| b.delete_port_vlan(vlan))
     }
 
     /// Deletes a link; a veth's peer goes with it.

@@ -146,6 +146,11 @@ impl Batch {
         self.put_elements(msg::NEW_ELEMENTS, flag::CREATE, set, elements);
     }
 
+    /// Adds elements; `EEXIST` when one is there.
+    pub fn create_elements(&mut self, set: &Set, elements: &[Element]) {
+        self.put_elements(msg::NEW_ELEMENTS, flag::CREATE | flag::EXCL, set, elements);
+    }
+
     /// Deletes elements; `ENOENT` when one is not there.
     pub fn delete_elements(&mut self, set: &Set, elements: &[Element]) {
         self.put_elements(msg::DELETE_ELEMENTS, 0, set, elements);

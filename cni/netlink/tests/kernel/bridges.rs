@@ -1,5 +1,5 @@
 use fairlead_cni_netlink::{
-    Bridge, FdbEntry, LinkChange, LinkKind, Mac, NeighbourFlags, NewLink, PortChange,
+    Bridge, FdbEntry, LinkChange, LinkKind, Mac, NeighbourFlags, NewLink, PortChange, PortVlan,
 };
 
 use crate::bench::{Bench, name};
@@ -92,6 +92,38 @@ fn vlan_filtering_is_refused_where_the_kernel_lacks_it() {
         };
         assert_eq!(found.vlan_filtering, Some(true));
     }
+}
+
+#[test]
+fn vlans_of_a_port_are_refused_where_the_kernel_lacks_them() {
+    let mut bench = Bench::new();
+    let netlink = &mut bench.netlink;
+    netlink
+        .add_link(&NewLink::bridge(name("br0"), Bridge::default()))
+        .unwrap();
+    let bridge = netlink.index_of(&name("br0")).unwrap();
+    netlink
+        .set_link(&LinkChange::of(bench.link).master(Some(bridge)))
+        .unwrap();
+    let vlan = PortVlan {
+        pvid: true,
+        untagged: true,
+        ..PortVlan::new(bench.link, 7)
+    };
+    let Err(error) = netlink.add_port_vlan(&vlan) else {
+        assert!(netlink.port_vlans().unwrap().contains(&vlan));
+        netlink.delete_port_vlan(&vlan).unwrap();
+        assert!(!netlink.port_vlans().unwrap().contains(&vlan));
+        return;
+    };
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "cannot change vlan 7 of link {}: EOPNOTSUPP: Operation not supported on transport endpoint (this kernel has no support for it)",
+            bench.link
+        )
+    );
+    assert_eq!(netlink.port_vlans().unwrap(), []);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use fairlead_cni_netlink::{
-    LinkChange, LinkFlags, LinkIndex, LinkKind, Mac, NetlinkError, NewLink, OperState, Peer, Vxlan,
+    Batch, LinkChange, LinkFlags, LinkIndex, LinkKind, Mac, NetlinkError, NewLink, OperState, Peer,
+    Vxlan,
 };
 use fairlead_e2e_lab::{Namespace, wait_until};
 
@@ -113,6 +114,21 @@ fn a_link_is_changed_in_every_way() {
             .count(),
         1
     );
+}
+
+#[test]
+fn a_link_comes_up_without_a_link_local_address() {
+    let mut bench = Bench::new();
+    let mut batch = Batch::new();
+    batch.set_link(&LinkChange::of(bench.link).down());
+    batch.set_link(&LinkChange::of(bench.link).link_local(false));
+    batch.set_link(&LinkChange::of(bench.link).up());
+    bench.netlink.send(&batch).unwrap();
+    wait_until(Duration::from_secs(5), "the link runs", || {
+        Ok(bench.netlink.link_by_index(bench.link)?.is_running())
+    })
+    .unwrap();
+    assert_eq!(bench.netlink.addresses_of(bench.link).unwrap(), []);
 }
 
 #[test]

@@ -181,6 +181,14 @@ fn elements_come_and_go_and_refusals_name_them() {
         "cannot delete element 10.0.1.0 of nft set inet t ranges: ENOENT: No such file or directory"
     );
 
+    let mut again = Batch::new();
+    again.create_elements(&set, &all[..1]);
+    let error = nft.commit(&again).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot create element 10.0.0.0 of nft set inet t ranges: EEXIST: File exists"
+    );
+
     let mut overlap = Batch::new();
     overlap.add_elements(&set, &networks(&["10.0.0.0/16"]));
     let error = nft.commit(&overlap).unwrap_err();
