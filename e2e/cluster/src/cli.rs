@@ -1,15 +1,16 @@
 //! The command line.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
+use crate::chart::Chart;
 use crate::plan::{Cluster, Cni, Member, ProxyMode, Runtime, Wish};
 use crate::progress::Progress;
-use crate::{down, enter, init, stage, status, up};
+use crate::upstream::{self, Selection};
+use crate::{chart, demo, down, enter, init, stage, status, up};
 
 /// Hidden subcommand: makes a member's namespaces.
 pub(crate) const STAGE: &str = "stage";
@@ -42,19 +43,25 @@ struct Place {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Makes the cluster, or starts what is missing of it.
-    Up {
-        /// Number of nodes.
-        #[arg(long, default_value_t = 3)]
-        nodes: u8,
-        /// The nodes' container runtime.
-        #[arg(long, value_enum, default_value = "containerd1.6")]
-        runtime: Runtime,
-        /// How kube-proxy programs Services.
-        #[arg(long, value_enum, default_value = "nftables")]
-        proxy_mode: ProxyMode,
-        /// What gives pods their network before a chart does.
-        #[arg(long, value_enum, default_value = "none")]
-        cni: Cni,
+    Up(Shape),
+    /// Makes the cluster, installs the chart and shows what works.
+    Demo {
+        #[command(flatten)]
+        shape: Shape,
+        #[command(flatten)]
+        chart: ChartChoice,
+    },
+    /// Installs or upgrades the chart with the image of `make image`.
+    Install(ChartChoice),
+    /// Installs the chart on a cluster that is up and shows what works.
+    Check(ChartChoice),
+    /// Runs upstream's end-to-end tests.
+    E2e(Selection),
+    /// Runs every `[sig-network]` conformance test of upstream, with cluster DNS.
+    Conformance {
+        /// Tests at once.
+        #[arg(long, default_value_t = 2)]
+        procs: u8,
     },
     /// Removes the cluster and all that it made.
     Down,
@@ -92,6 +99,48 @@ enum Command {
     Init { file: PathBuf, member: String },
 }
 
+#[derive(Debug, Args)]
+struct Shape {
+    /// Number of nodes.
+    #[arg(long, default_value_t = 3)]
+    nodes: u8,
+    /// The nodes' container runtime.
+    #[arg(long, value_enum, default_value = "containerd1.6")]
+    runtime: Runtime,
+    /// How kube-proxy programs Services.
+    #[arg(long, value_enum, default_value = "nftables")]
+    proxy_mode: ProxyMode,
+    /// What gives pods their network before a chart does.
+    #[arg(long, value_enum, default_value = "none")]
+    cni: Cni,
+}
+
+#[derive(Debug, Args)]
+struct ChartChoice {
+    /// The chart's folder.
+    #[arg(long, default_value = "charts/fairlead")]
+    chart: PathBuf,
+    /// A value of the chart, `key=value`; may be given several times.
+    #[arg(long = "set")]
+    values: Vec<String>,
+}
+
+impl ChartChoice {
+    fn chart(&self) -> Chart {
+        Chart {
+            folder: self.chart.clone(),
+            values: self.values.clone(),
+        }
+    }
+
+    /// The checks include somebody else's firewall, which takes this option.
+    fn chart_for_checks(&self) -> Chart {
+        let mut chart = self.chart();
+        chart.values.insert(0, "forwardAccept=true".to_owned());
+        chart
+    }
+}
+
 /// Runs the command line of this process.
 ///
 /// # Errors
@@ -104,23 +153,29 @@ pub fn run() -> Result<ExitCode> {
         None => cache.join("lab"),
     };
     let load = || Cluster::load(&dir, &place.name);
+    let progress = Progress::start();
     match command {
-        Command::Up {
-            nodes,
-            runtime,
-            proxy_mode,
-            cni,
-        } => {
-            let wish = Wish {
-                name: place.name.clone(),
-                nodes,
-                runtime,
-                proxy_mode,
-                cni,
-            };
-            bring_up(&Cluster::new(wish, &dir, &cache)?, &dir)?;
+        Command::Up(shape) => {
+            let (cluster, existing) = shape.cluster(&place.name, &dir, &cache)?;
+            up::up(&cluster, existing.as_ref(), &progress)?;
+            progress.say(format!("cluster {} is up", cluster.name));
+            print(&how_to_use(&cluster));
         }
-        Command::Down => take_down(&dir, &place.name)?,
+        Command::Demo { shape, chart } => {
+            let (cluster, existing) = shape.cluster(&place.name, &dir, &cache)?;
+            demo::run(
+                &cluster,
+                existing.as_ref(),
+                &chart.chart_for_checks(),
+                &progress,
+            )?;
+            print(&how_to_use(&cluster));
+        }
+        Command::Install(chart) => chart.chart().install(&load()?, &progress)?,
+        Command::Check(chart) => demo::check(&load()?, &chart.chart_for_checks(), &progress)?,
+        Command::E2e(selection) => upstream::e2e(&load()?, &selection, &progress)?,
+        Command::Conformance { procs } => upstream::conformance(&load()?, procs, &progress)?,
+        Command::Down => take_down(&dir, &place.name, &progress)?,
         Command::Status => print(&status::table(&load()?)?),
         Command::Exec { member, command } => {
             let cluster = load()?;
@@ -138,66 +193,50 @@ pub fn run() -> Result<ExitCode> {
             let cluster = load()?;
             down::stop(&cluster, cluster.member(&member)?)?;
         }
-        Command::Load { images } => load_images(&load()?, &images)?,
+        Command::Load { images } => chart::load_images(&load()?, &images)?,
         Command::Stage { file, member } => hidden(&file, &member, stage::run)?,
         Command::Init { file, member } => hidden(&file, &member, init::run)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn bring_up(cluster: &Cluster, dir: &Path) -> Result<()> {
-    let progress = Progress::start();
-    up::up(
-        cluster,
-        Cluster::find(dir, &cluster.name)?.as_ref(),
-        &progress,
-    )?;
-    progress.say(format!("cluster {} is up", cluster.name));
-    print(&format!(
-        "\nuse it:        KUBECONFIG={} {} get nodes\ntake it down:  fairlead-lab down --name {}\n",
+impl Shape {
+    /// The cluster that is asked for, and the one of that name that there is.
+    fn cluster(&self, name: &str, dir: &Path, cache: &Path) -> Result<(Cluster, Option<Cluster>)> {
+        let Self {
+            nodes,
+            runtime,
+            proxy_mode,
+            cni,
+        } = *self;
+        let wish = Wish {
+            name: name.to_owned(),
+            nodes,
+            runtime,
+            proxy_mode,
+            cni,
+        };
+        Ok((Cluster::new(wish, dir, cache)?, Cluster::find(dir, name)?))
+    }
+}
+
+fn how_to_use(cluster: &Cluster) -> String {
+    format!(
+        "\nuse it:        KUBECONFIG={} {} get pods -A\n\
+         take it down:  fairlead-lab down --name {}   (or `make demo-down` for the demonstration)\n",
         cluster.kubeconfig().display(),
         cluster.tool("kubectl").display(),
         cluster.name
-    ));
-    Ok(())
+    )
 }
 
-fn take_down(dir: &Path, name: &str) -> Result<()> {
-    let progress = Progress::start();
+fn take_down(dir: &Path, name: &str, progress: &Progress) -> Result<()> {
     match Cluster::find(dir, name)? {
         Some(cluster) => {
             down::down(&cluster)?;
             progress.say(format!("cluster {name} is gone"));
         }
         None => progress.say(format!("there is no cluster {name}")),
-    }
-    Ok(())
-}
-
-fn load_images(cluster: &Cluster, images: &[PathBuf]) -> Result<()> {
-    let this = env::current_exe().context("find this program")?;
-    for node in cluster.node_members() {
-        for image in images {
-            let status = std::process::Command::new(&this)
-                .args(["--name", &cluster.name, "--cache"])
-                .arg(&cluster.cache)
-                .arg("--dir")
-                .arg(cluster.home.parent().unwrap_or(Path::new("/")))
-                .args([
-                    "exec",
-                    &node.to_string(),
-                    "ctr",
-                    "--namespace",
-                    "k8s.io",
-                    "images",
-                    "import",
-                ])
-                .arg(absolute(image)?)
-                .status()?;
-            if !status.success() {
-                bail!("import of {} on {node}: {status}", image.display());
-            }
-        }
     }
     Ok(())
 }

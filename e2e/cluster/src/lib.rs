@@ -12,8 +12,10 @@
 
 mod certs;
 mod cgroup;
+mod chart;
 pub mod cli;
 mod controlplane;
+mod demo;
 mod down;
 mod enter;
 mod forward;
@@ -29,4 +31,6 @@ mod progress;
 mod stage;
 mod status;
 mod supervisor;
+mod this;
 mod up;
+mod upstream;

@@ -74,6 +74,11 @@ pub(crate) fn outside(router: &Process, outside: &Process) -> Result<()> {
     ip(outside, &far)
 }
 
+/// Where the world outside answers, in each family.
+pub(crate) fn outside_addresses() -> [String; 2] {
+    [format!("{}.10", WORLD.0), format!("{}:10", WORLD.1)]
+}
+
 /// The API server calls webhooks and proxied pods, so the control plane needs the way to them.
 pub(crate) fn pod_routes(router: &Process, nodes: &[Node]) -> Result<()> {
     ip(router, &routes_to(nodes)?)

@@ -1,6 +1,13 @@
 //! What a user sees while the lab works.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::poll;
+
+/// Nothing longer than this goes by without a line.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// Prints one line for each thing done, with the time since the start.
 #[derive(Debug)]
@@ -18,5 +25,24 @@ impl Progress {
             self.0.elapsed().as_secs_f64(),
             what.as_ref()
         );
+    }
+
+    /// Polls as [`poll::until`], and says every few seconds what is waited for.
+    pub(crate) fn wait<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut ready: impl FnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
+        let start = Instant::now();
+        let mut next = start + SILENCE;
+        poll::until(what, limit, || {
+            let found = ready()?;
+            if found.is_none() && Instant::now() >= next {
+                next = Instant::now() + SILENCE;
+                self.say(format!("  … {what}, for {} s", start.elapsed().as_secs()));
+            }
+            Ok(found)
+        })
     }
 }

@@ -11,7 +11,7 @@ use crate::member::{self, Process};
 use crate::node::NodeFolder;
 use crate::plan::{Cluster, Cni, Member};
 use crate::progress::Progress;
-use crate::{certs, forward, network, poll, preflight, stage};
+use crate::{certs, forward, network, preflight, stage};
 
 const START_LIMIT: Duration = Duration::from_mins(3);
 
@@ -36,8 +36,7 @@ pub(crate) fn up(cluster: &Cluster, existing: Option<&Cluster>, progress: &Progr
     certs::ensure(cluster)?;
     progress.say("certificates");
     let router = control_plane(cluster)?;
-    progress.say("control plane started, waiting for the API server");
-    wait_for_api(cluster)?;
+    wait_for_api(cluster, progress)?;
     progress.say("API server ready");
     for member in cluster.node_members() {
         let Member::Node(index) = member else {
@@ -46,16 +45,13 @@ pub(crate) fn up(cluster: &Cluster, existing: Option<&Cluster>, progress: &Progr
         let process = stage::ensure(cluster, member)?;
         network::node(&router, &process, index).with_context(|| format!("network of {member}"))?;
     }
-    progress.say(format!(
-        "{} nodes started, waiting for them to register",
-        cluster.nodes
-    ));
-    let nodes = wait_for_nodes(cluster, |node| node.pod_ranges.len() == 2)?;
+    let what = format!("{} nodes registered", cluster.nodes);
+    let nodes = wait_for_nodes(cluster, progress, &what, |node| node.pod_ranges.len() == 2)?;
     network::pod_routes(&router, &nodes)?;
-    progress.say("nodes registered");
+    progress.say(what);
     if cluster.cni == Cni::Reference {
         reference_cni(cluster, &nodes)?;
-        wait_for_nodes(cluster, |node| node.ready)?;
+        wait_for_nodes(cluster, progress, "nodes ready", |node| node.ready)?;
         progress.say("nodes ready with the reference plugins");
     }
     Ok(())
@@ -84,30 +80,38 @@ fn control_plane(cluster: &Cluster) -> Result<Process> {
     Ok(router)
 }
 
-fn wait_for_api(cluster: &Cluster) -> Result<()> {
-    poll::until("answer of the API server", START_LIMIT, || {
-        still_runs(cluster, Member::ControlPlane)?;
-        Ok(kubectl::run(cluster, &["get", "--raw=/readyz"]).ok())
-    })
-    .with_context(|| {
-        format!(
-            "see `fairlead-lab --name {} logs cp apiserver`",
-            cluster.name
-        )
-    })?;
+fn wait_for_api(cluster: &Cluster, progress: &Progress) -> Result<()> {
+    progress
+        .wait("answer of the API server", START_LIMIT, || {
+            still_runs(cluster, Member::ControlPlane)?;
+            Ok(kubectl::run(cluster, &["get", "--raw=/readyz"]).ok())
+        })
+        .with_context(|| {
+            format!(
+                "see `fairlead-lab --name {} logs cp apiserver`",
+                cluster.name
+            )
+        })?;
     Ok(())
 }
 
-fn wait_for_nodes(cluster: &Cluster, enough: impl Fn(&Node) -> bool) -> Result<Vec<Node>> {
+/// Waits until every node is as wanted.
+pub(crate) fn wait_for_nodes(
+    cluster: &Cluster,
+    progress: &Progress,
+    what: &str,
+    enough: impl Fn(&Node) -> bool,
+) -> Result<Vec<Node>> {
     let wanted = usize::from(cluster.nodes);
-    poll::until("nodes", START_LIMIT, || {
-        for member in cluster.node_members() {
-            still_runs(cluster, member)?;
-        }
-        let nodes = kubectl::nodes(cluster).unwrap_or_default();
-        Ok((nodes.iter().filter(|node| enough(node)).count() == wanted).then_some(nodes))
-    })
-    .with_context(|| format!("see `fairlead-lab --name {} logs n1 kubelet`", cluster.name))
+    progress
+        .wait(what, START_LIMIT, || {
+            for member in cluster.node_members() {
+                still_runs(cluster, member)?;
+            }
+            let nodes = kubectl::nodes(cluster).unwrap_or_default();
+            Ok((nodes.iter().filter(|node| enough(node)).count() == wanted).then_some(nodes))
+        })
+        .with_context(|| format!("see `fairlead-lab --name {} logs n1 kubelet`", cluster.name))
 }
 
 /// A member that has ended will not become ready: says why instead of waiting.

@@ -24,9 +24,12 @@ pub fn fairlead(agent: &Path, plugin: &Path, references: &[String], out: &Path) 
     rootfs.text("/etc/group", GROUP);
     rootfs.text("/etc/nsswitch.conf", "hosts: files dns\n");
     rootfs.directory("/tmp", 0o1777);
+    // Runtimes name namespaces below /var/run.
+    rootfs.link("/var/run", "/run");
     let image = Image {
         references: references.to_vec(),
         entrypoint: words(&["/usr/bin/fairlead-agent"]),
+        packed: true,
         ..Image::default()
     };
     oci::write(&image, &rootfs, out)
@@ -42,12 +45,14 @@ pub struct Sources {
 }
 
 /// Writes the images that the lab's pods use into `out`, by the names that upstream's tests ask
-/// for. `CoreDNS` is left out where it was not built. Returns the tarballs' names.
+/// for. `CoreDNS`, where it was built, goes to the folder `extra`: most clusters run without.
+/// Returns the tarballs' names.
 ///
 /// # Errors
 /// When a part is missing; the message names it.
 pub fn lab_images(sources: &Sources, out: &Path) -> Result<Vec<String>> {
-    fs::create_dir_all(out).with_context(|| format!("create {}", out.display()))?;
+    let extra = out.join("extra");
+    fs::create_dir_all(&extra).with_context(|| format!("create {}", extra.display()))?;
     let tools = tools(sources)?;
     let mut written = vec![
         save(out, "pause", &pause(), &pause_rootfs(sources))?,
@@ -62,7 +67,7 @@ pub fn lab_images(sources: &Sources, out: &Path) -> Result<Vec<String>> {
     if sources.bin.join("coredns").exists() {
         let mut rootfs = Rootfs::default();
         rootfs.copy(&sources.bin.join("coredns"), "/coredns", 0o755);
-        written.push(save(out, "coredns", &coredns(), &rootfs)?);
+        written.push(save(&extra, "coredns", &coredns(), &rootfs)?);
     }
     Ok(written)
 }

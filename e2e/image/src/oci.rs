@@ -27,6 +27,8 @@ pub struct Image {
     pub command: Vec<String>,
     /// `uid:gid`; empty is root.
     pub user: String,
+    /// Whether the layer is packed: worth it for what travels, not for what stays on the machine.
+    pub packed: bool,
 }
 
 /// Content-addressed blobs, by hexadecimal SHA-256.
@@ -66,7 +68,11 @@ pub fn write(image: &Image, rootfs: &Rootfs, out: &Path) -> Result<String> {
 fn manifest(image: &Image, rootfs: &Rootfs, blobs: &mut Blobs) -> Result<Value> {
     let layer = rootfs.tar()?;
     let diff_id = format!("sha256:{}", hex_digest(&layer));
-    let layer = blobs.put("application/vnd.oci.image.layer.v1.tar+gzip", gzip(&layer)?);
+    let layer = if image.packed {
+        blobs.put("application/vnd.oci.image.layer.v1.tar+gzip", gzip(&layer)?)
+    } else {
+        blobs.put("application/vnd.oci.image.layer.v1.tar", layer)
+    };
     let config = json!({
         "architecture": "amd64",
         "os": "linux",

@@ -12,6 +12,7 @@ fn image() -> Image {
         entrypoint: vec!["/bin/a".into()],
         command: vec!["run".into()],
         user: "65535:65535".into(),
+        packed: true,
     }
 }
 

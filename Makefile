@@ -1,0 +1,89 @@
+# `make` alone lists what there is. Everything that is downloaded or built lands in target/ and .cache/.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+export FAIRLEAD_CACHE := $(CURDIR)/.cache
+LAB := $(CARGO_TARGET_DIR)/debug/fairlead-lab
+IMAGE := $(CARGO_TARGET_DIR)/debug/fairlead-image
+VERSION := 0.1.0
+TRIPLE := x86_64-unknown-linux-gnu
+PLUGIN := $(CARGO_TARGET_DIR)/static/$(TRIPLE)/plugin/fairlead-cni
+
+.PHONY: help
+help: ## List the targets
+	@echo "Fairlead: targets of this Makefile"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+.PHONY: demo
+demo: lab image ## Bring up three nodes, install Fairlead by its chart, show what works
+	@echo "== demo: a cluster of three nodes, the chart on it, and what works"
+	@$(LAB) demo
+
+.PHONY: demo-down
+demo-down: ## Take the demonstration down
+	@echo "== demo-down: removing the demonstration's cluster"
+	@if [ -x $(LAB) ]; then $(LAB) down; else echo "fairlead-lab was not built here: there is nothing to take down"; fi
+
+.PHONY: test
+test: ## Run all tests: unit, kernel, chart, real cluster
+	@exec e2e/test.sh
+
+.PHONY: conformance
+conformance: lab image ## Run every [sig-network] conformance test of Kubernetes
+	@echo "== conformance: upstream's [sig-network] conformance tests, about 30 minutes"
+	@e2e/tools/build.sh e2e coredns
+	@$(IMAGE) lab >/dev/null
+	@trap '$(LAB) --name conformance down' EXIT; \
+	  $(LAB) --name conformance up; \
+	  $(LAB) --name conformance install; \
+	  $(LAB) --name conformance conformance
+
+.PHONY: bench
+bench: ## Measure against the reference plugins, as ratios
+	@e2e/tools/machine.sh
+	@echo "== bench: our plugins and the reference's, side by side"
+	@e2e/tools/build.sh cni
+	@$(MAKE) plugin
+	@FAIRLEAD_CNI=$(PLUGIN) cargo bench -p fairlead-e2e-benches
+
+.PHONY: lint
+lint: ## Check formatting and lints
+	@e2e/tools/machine.sh build
+	@echo "== lint: cargo fmt"
+	@cargo fmt --check
+	@echo "== lint: cargo clippy"
+	@cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+.PHONY: image
+image: plugin ## Build the container image as a tarball, without a registry
+	@echo "== image: the agent"
+	@cargo build --release --package fairlead-agent --bin fairlead-agent
+	@cargo build --package fairlead-e2e-image --quiet
+	@echo -n "== image: .cache/image/fairlead.tar "
+	@$(IMAGE) fairlead --agent $(CARGO_TARGET_DIR)/release/fairlead-agent --plugin $(PLUGIN) \
+	  --reference ghcr.io/fairlead/fairlead:$(VERSION) --reference ghcr.io/fairlead/fairlead:dev \
+	  --out .cache/image/fairlead.tar
+
+.PHONY: plugin
+plugin: ## Build the CNI plugin, one static program
+	@e2e/tools/machine.sh build
+	@echo "== plugin: the static CNI program"
+	@RUSTFLAGS="-C target-feature=+crt-static" cargo build --profile plugin --package fairlead-cni-plugin \
+	  --bin fairlead-cni --target $(TRIPLE) --target-dir $(CARGO_TARGET_DIR)/static
+
+.PHONY: tools
+tools: ## Fetch and build what the lab runs on: Kubernetes, etcd, containerd, helm
+	@e2e/tools/machine.sh
+	@echo "== tools: once 10 to 20 minutes on two cores, then nothing"
+	@e2e/tools/debs.sh
+	@e2e/tools/build.sh kubernetes charts
+
+.PHONY: lab
+lab: tools ## Build the lab itself and the images that its pods use
+	@echo "== lab: the lab's own program and its images"
+	@cargo build --package fairlead-e2e-cluster --package fairlead-e2e-image
+	@$(IMAGE) lab >/dev/null

@@ -1,0 +1,145 @@
+//! Installing Fairlead by its chart.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::plan::Cluster;
+use crate::progress::Progress;
+use crate::{kubectl, this, up};
+
+const NAMESPACE: &str = "kube-system";
+const RELEASE: &str = "fairlead";
+const DAEMON: &str = "fairlead-agent";
+const LIMIT: Duration = Duration::from_mins(3);
+
+/// What to install.
+#[derive(Debug, Clone)]
+pub(crate) struct Chart {
+    /// The chart's folder.
+    pub(crate) folder: PathBuf,
+    /// `key=value` pairs as `helm --set` takes them.
+    pub(crate) values: Vec<String>,
+}
+
+impl Chart {
+    /// Installs or upgrades, and waits until every agent runs this image and every node is ready.
+    pub(crate) fn install(&self, cluster: &Cluster, progress: &Progress) -> Result<()> {
+        self.apply(cluster, progress)?;
+        wait_for_agents(cluster, progress)?;
+        up::wait_for_nodes(cluster, progress, "nodes ready", |node| node.ready)?;
+        Ok(())
+    }
+
+    /// The part of [`Self::install`] that does not wait.
+    pub(crate) fn apply(&self, cluster: &Cluster, progress: &Progress) -> Result<()> {
+        let image = cluster.cache.join("image/fairlead.tar");
+        ensure!(
+            image.exists(),
+            "{} is missing: run `make image`",
+            image.display()
+        );
+        load_images(cluster, &[image])?;
+        progress.say("image on every node");
+        let there = kubectl::run(cluster, &["-n", NAMESPACE, "get", "daemonset", DAEMON]).is_ok();
+        self.helm_upgrade(cluster)?;
+        if there {
+            // The tag is the same, the image under it may be another.
+            let restart = format!("daemonset/{DAEMON}");
+            kubectl::run(cluster, &["-n", NAMESPACE, "rollout", "restart", &restart])?;
+        }
+        Ok(())
+    }
+
+    fn helm_upgrade(&self, cluster: &Cluster) -> Result<()> {
+        let mut helm = Command::new(cluster.tool("helm"));
+        helm.arg("--kubeconfig").arg(cluster.kubeconfig());
+        helm.args(["upgrade", "--install", RELEASE])
+            .arg(&self.folder);
+        helm.args(["--namespace", NAMESPACE, "--set", "image.tag=dev"]);
+        for value in &self.values {
+            helm.args(["--set", value]);
+        }
+        this::output(&mut helm, "")
+            .map(drop)
+            .context("install the chart")
+    }
+}
+
+/// Runs the chart's own test.
+pub(crate) fn helm_test(cluster: &Cluster) -> Result<String> {
+    let mut helm = Command::new(cluster.tool("helm"));
+    helm.arg("--kubeconfig").arg(cluster.kubeconfig());
+    helm.args(["test", RELEASE, "--namespace", NAMESPACE, "--logs"]);
+    this::output(&mut helm, "").context("helm test")
+}
+
+/// Deletes the agents' pods; the daemon set makes new ones.
+pub(crate) fn delete_agents(cluster: &Cluster) -> Result<()> {
+    let selector = "--selector=app.kubernetes.io/name=fairlead,app.kubernetes.io/component=agent";
+    kubectl::run(
+        cluster,
+        &["-n", NAMESPACE, "delete", "pod", selector, "--wait=true"],
+    )
+    .map(drop)
+}
+
+/// Waits until every node runs an agent of the newest generation that is ready.
+pub(crate) fn wait_for_agents(cluster: &Cluster, progress: &Progress) -> Result<()> {
+    let wanted = u64::from(cluster.nodes);
+    progress
+        .wait("agents ready", LIMIT, || {
+            let daemon = kubectl::json(cluster, &["-n", NAMESPACE, "get", "daemonset", DAEMON])?;
+            Ok(is_rolled_out(&daemon, wanted).then_some(()))
+        })
+        .with_context(|| format!("see `kubectl -n {NAMESPACE} logs daemonset/{DAEMON}`"))
+}
+
+fn is_rolled_out(daemon: &Value, wanted: u64) -> bool {
+    let status = &daemon["status"];
+    let seen = &status["observedGeneration"];
+    let counts = ["updatedNumberScheduled", "numberReady", "numberAvailable"];
+    *seen == daemon["metadata"]["generation"] && counts.iter().all(|key| status[key] == wanted)
+}
+
+/// Imports image tarballs on every node.
+pub(crate) fn load_images(cluster: &Cluster, images: &[PathBuf]) -> Result<()> {
+    for node in cluster.node_members() {
+        for image in images {
+            let image = std::path::absolute(image as &Path)?;
+            let mut import = this::inside(cluster, node)?;
+            import
+                .args(["ctr", "--namespace", "k8s.io", "images", "import"])
+                .arg(image);
+            this::output(&mut import, "").with_context(|| format!("import on {node}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_daemon_set_is_rolled_out_when_its_newest_generation_is_ready_everywhere() {
+        let mut daemon = json!({
+            "metadata": {"generation": 2},
+            "status": {
+                "observedGeneration": 2,
+                "updatedNumberScheduled": 3,
+                "numberReady": 3,
+                "numberAvailable": 3,
+            },
+        });
+        assert!(is_rolled_out(&daemon, 3));
+        daemon["metadata"]["generation"] = json!(3);
+        assert!(!is_rolled_out(&daemon, 3));
+        assert!(!is_rolled_out(&json!({"metadata": {"generation": 1}}), 3));
+    }
+}

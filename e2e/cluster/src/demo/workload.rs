@@ -1,0 +1,249 @@
+//! The pods that the checks use: web servers that tell who called, some on every node.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use crate::plan::Cluster;
+use crate::progress::Progress;
+use crate::{kubectl, this};
+
+const NAMESPACE: &str = "fairlead-demo";
+const PODS_PER_NODE: usize = 4;
+pub(super) const PORT: u16 = 8080;
+const LIMIT: Duration = Duration::from_mins(3);
+
+/// A running pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pod {
+    pub(super) name: String,
+    pub(super) node: String,
+    pub(super) addresses: Vec<String>,
+}
+
+/// What runs in the cluster for the checks.
+#[derive(Debug)]
+pub(super) struct Workload<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) pods: Vec<Pod>,
+    /// The Service's address of each family.
+    pub(super) service: Vec<String>,
+}
+
+/// How many pods the demonstration runs.
+pub(super) fn pod_count(cluster: &Cluster) -> usize {
+    PODS_PER_NODE * usize::from(cluster.nodes)
+}
+
+impl<'a> Workload<'a> {
+    /// Starts the pods and waits until all run.
+    pub(super) fn start(cluster: &'a Cluster, progress: &Progress) -> Result<Self> {
+        let wanted = pod_count(cluster);
+        let mut apply = Command::new(cluster.tool("kubectl"));
+        apply
+            .arg("--kubeconfig")
+            .arg(cluster.kubeconfig())
+            .args(["apply", "-f", "-"]);
+        this::output(&mut apply, &manifest(wanted).to_string())?;
+        let pods = progress.wait("pods ready", LIMIT, || {
+            let list = kubectl::json(cluster, &["-n", NAMESPACE, "get", "pods"])?;
+            let ready: Vec<Pod> = list["items"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(ready_pod)
+                .collect();
+            Ok((ready.len() == wanted).then_some(ready))
+        })?;
+        let service = kubectl::json(cluster, &["-n", NAMESPACE, "get", "service", "web"])?;
+        Ok(Self {
+            cluster,
+            pods,
+            service: texts(&service["spec"]["clusterIPs"]),
+        })
+    }
+
+    /// How many pods each node runs.
+    pub(super) fn spread(&self) -> String {
+        let mut counts = BTreeMap::new();
+        for pod in &self.pods {
+            *counts.entry(pod.node.as_str()).or_insert(0) += 1;
+        }
+        let parts: Vec<_> = counts
+            .iter()
+            .map(|(node, count)| format!("{node}: {count}"))
+            .collect();
+        parts.join(", ")
+    }
+
+    /// Two pods of one node.
+    pub(super) fn neighbours(&self) -> Result<(&Pod, &Pod)> {
+        self.pair(|from, to| from.node == to.node && from != to)
+    }
+
+    /// One pod of each node with one of each other node.
+    pub(super) fn pairs_across_nodes(&self) -> Vec<(&Pod, &Pod)> {
+        let firsts: BTreeMap<&str, &Pod> = self
+            .pods
+            .iter()
+            .map(|pod| (pod.node.as_str(), pod))
+            .collect();
+        firsts
+            .values()
+            .flat_map(|&from| firsts.values().map(move |&to| (from, to)))
+            .filter(|(from, to)| from.node != to.node)
+            .collect()
+    }
+
+    fn pair(&self, fits: impl Fn(&Pod, &Pod) -> bool) -> Result<(&Pod, &Pod)> {
+        let found = self.pods.iter().find_map(|from| {
+            self.pods
+                .iter()
+                .find(|to| fits(from, to))
+                .map(|to| (from, to))
+        });
+        found.context("the scheduler put no two pods on one node")
+    }
+
+    /// Runs a command in a pod.
+    pub(super) fn exec(&self, pod: &Pod, command: &[&str]) -> Result<String> {
+        let mut args = vec!["-n", NAMESPACE, "exec", &pod.name, "--"];
+        args.extend(command);
+        kubectl::run(self.cluster, &args)
+    }
+
+    /// Who the server behind `url` thinks called: an address without its port.
+    pub(super) fn caller(&self, pod: &Pod, url: &str) -> Result<String> {
+        let answer = self.exec(pod, &["curl", "-sS", "--max-time", "2", url])?;
+        without_port(answer.trim())
+    }
+
+    /// Deletes the pods, without waiting for their end.
+    pub(super) fn remove(&self) {
+        let args = ["delete", "namespace", NAMESPACE, "--wait=false"];
+        // What is left is gone with the cluster.
+        let _ = kubectl::run(self.cluster, &args);
+    }
+}
+
+fn without_port(endpoint: &str) -> Result<String> {
+    match endpoint.rsplit_once(':') {
+        Some((address, _)) => Ok(address.trim_matches(['[', ']']).to_owned()),
+        None => bail!("`{endpoint}` is no address with a port"),
+    }
+}
+
+/// `None` while the pod is not ready, or is on its way out.
+fn ready_pod(item: &Value) -> Option<Pod> {
+    let conditions = item["status"]["conditions"].as_array()?;
+    let is_ready =
+        |condition: &Value| condition["type"] == "Ready" && condition["status"] == "True";
+    if !item["metadata"]["deletionTimestamp"].is_null() || !conditions.iter().any(is_ready) {
+        return None;
+    }
+    let addresses = item["status"]["podIPs"].as_array()?;
+    Some(Pod {
+        name: item["metadata"]["name"].as_str()?.to_owned(),
+        node: item["spec"]["nodeName"].as_str()?.to_owned(),
+        addresses: addresses
+            .iter()
+            .filter_map(|ip| ip["ip"].as_str())
+            .map(str::to_owned)
+            .collect(),
+    })
+}
+
+fn texts(array: &Value) -> Vec<String> {
+    array
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn manifest(replicas: usize) -> Value {
+    let labels = json!({"app": "web"});
+    let container = json!({
+        "name": "web",
+        "image": "registry.k8s.io/e2e-test-images/agnhost:2.59",
+        "args": ["netexec", format!("--http-port={PORT}")],
+        "readinessProbe": {"httpGet": {"path": "/healthz", "port": PORT}, "periodSeconds": 1},
+    });
+    let pod = json!({
+        "terminationGracePeriodSeconds": 1,
+        "automountServiceAccountToken": false,
+        "topologySpreadConstraints": [{
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": {"matchLabels": labels},
+        }],
+        "containers": [container],
+    });
+    json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "web", "namespace": NAMESPACE},
+            "spec": {
+                "replicas": replicas,
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": pod},
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "web", "namespace": NAMESPACE},
+            "spec": {
+                "selector": labels,
+                "ipFamilyPolicy": "RequireDualStack",
+                "ports": [{"port": 80, "targetPort": PORT}],
+            },
+        },
+    ]})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_loses_its_port_and_brackets() {
+        assert_eq!(without_port("10.244.0.2:38878").unwrap(), "10.244.0.2");
+        assert_eq!(without_port("[fd00:244::2]:38878").unwrap(), "fd00:244::2");
+        assert_eq!(
+            without_port("oops").unwrap_err().to_string(),
+            "`oops` is no address with a port"
+        );
+    }
+
+    #[test]
+    fn only_ready_pods_count() {
+        let mut item = json!({
+            "metadata": {"name": "web-1"},
+            "spec": {"nodeName": "n1"},
+            "status": {
+                "conditions": [{"type": "Ready", "status": "False"}],
+                "podIPs": [{"ip": "10.244.0.2"}, {"ip": "fd00:244::2"}],
+            },
+        });
+        assert_eq!(ready_pod(&item), None);
+        item["status"]["conditions"][0]["status"] = json!("True");
+        let addresses = vec!["10.244.0.2".to_owned(), "fd00:244::2".to_owned()];
+        let wanted = Pod {
+            name: "web-1".into(),
+            node: "n1".into(),
+            addresses,
+        };
+        assert_eq!(ready_pod(&item), Some(wanted));
+        item["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        assert_eq!(ready_pod(&item), None);
+    }
+}

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Runs all tests in stages, carries on after a failure, and ends with one line of counts.
+# Usage: e2e/test.sh [STAGE…]       without a stage: all of them
+set -uo pipefail
+
+cd "$(dirname "$0")/.."
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} FAIRLEAD_CACHE=$PWD/.cache
+lab="$CARGO_TARGET_DIR/debug/fairlead-lab --name test"
+passed=0
+failed=()
+start=$SECONDS
+
+stage() {
+  local name=$1 begin=$SECONDS
+  shift
+  echo "== $name"
+  if "$@"; then
+    passed=$((passed + 1))
+    echo "== $name: passed in $((SECONDS - begin)) s"
+  else
+    failed+=("$name")
+    echo "== $name: FAILED after $((SECONDS - begin)) s"
+  fi
+}
+
+prepare() {
+  e2e/tools/machine.sh && e2e/tools/debs.sh && e2e/tools/build.sh kubernetes charts cni e2e containerd
+}
+
+formatting() { cargo fmt --check; }
+
+lints() { cargo clippy --workspace --all-targets --quiet -- -D warnings; }
+
+build_image() { make lab image; }
+
+rust_tests() { cargo test --workspace; }
+
+chart_tests() { charts/test.sh; }
+
+# Leaves no cluster behind, however it ends.
+cluster_tests() {
+  $lab down || return 1
+  $lab up && $lab check && $lab e2e --focus 'Networking Granular Checks.*NodeConformance'
+  local status=$?
+  if [ $status != 0 ]; then
+    $lab status
+  fi
+  $lab down && return $status
+}
+
+on_containerd_2() {
+  $lab down && $lab up --runtime containerd2 --proxy-mode iptables --nodes 2 && $lab check
+  local status=$?
+  $lab down && return $status
+}
+
+run() {
+  case $1 in
+  prepare) stage "set-up: tools that are not built yet" prepare ;;
+  fmt) stage "formatting" formatting ;;
+  clippy) stage "lints" lints ;;
+  image) stage "image and lab" build_image ;;
+  rust) stage "unit, property and kernel tests" rust_tests ;;
+  chart) stage "chart tests" chart_tests ;;
+  cluster) stage "real cluster: chart, checks, upstream's tests" cluster_tests ;;
+  containerd2) stage "real cluster on containerd 2 with kube-proxy in iptables mode" on_containerd_2 ;;
+  *)
+    echo "e2e/test.sh: unknown stage $1" >&2
+    exit 2
+    ;;
+  esac
+}
+
+if [ $# -eq 0 ]; then
+  set -- prepare fmt clippy image rust chart cluster containerd2
+fi
+for name in "$@"; do
+  run "$name"
+done
+
+echo "stages, $((SECONDS - start)) s in all; failed: ${failed[*]:-none}"
+echo "$passed passed, ${#failed[@]} failed"
+[ ${#failed[@]} -eq 0 ]
