@@ -37,6 +37,8 @@ rust_tests() { cargo test --workspace; }
 
 chart_tests() { charts/test.sh; }
 
+lab_tests() { cargo test --package fairlead-e2e-cluster --test lab -- --ignored --test-threads=1; }
+
 # Leaves no cluster behind, however it ends.
 cluster_tests() {
   $lab down || return 1
@@ -61,6 +63,7 @@ run() {
   clippy) stage "lints" lints ;;
   image) stage "image and lab" build_image ;;
   rust) stage "unit, property and kernel tests" rust_tests ;;
+  lab) stage "lab: two at once, interrupted, gone without a trace" lab_tests ;;
   chart) stage "chart tests" chart_tests ;;
   cluster) stage "real cluster: chart, checks, upstream's tests" cluster_tests ;;
   containerd2) stage "real cluster on containerd 2 with kube-proxy in iptables mode" on_containerd_2 ;;
@@ -72,7 +75,7 @@ run() {
 }
 
 if [ $# -eq 0 ]; then
-  set -- prepare fmt clippy image rust chart cluster containerd2
+  set -- prepare fmt clippy image rust chart lab cluster containerd2
 fi
 for name in "$@"; do
   run "$name"
