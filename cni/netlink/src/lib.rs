@@ -13,8 +13,6 @@
 mod address;
 mod batch;
 mod error;
-#[cfg(feature = "fault-injection")]
-mod fault;
 mod flags;
 mod ioctl;
 mod link;

@@ -7,6 +7,8 @@ mod change;
 mod decode;
 mod new;
 mod port;
+#[cfg(test)]
+mod tests;
 mod vlan;
 mod vxlan;
 

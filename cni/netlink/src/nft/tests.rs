@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::wire::Messages;
 
@@ -87,6 +89,37 @@ fn chains_and_sets_come_back_as_written() {
         .collect();
     assert_eq!(Chain::read(bodies[1]), Some(chain));
     assert_eq!(Set::read(bodies[2]), Some(map));
+}
+
+proptest! {
+    #[test]
+    fn networks_that_are_merged_hold_the_same_addresses(
+        bases in proptest::collection::vec((any::<[u8; 4]>(), 0..=32_u8), 0..12),
+        probes in proptest::collection::vec(any::<[u8; 4]>(), 20),
+    ) {
+        let networks: Vec<_> = bases
+            .into_iter()
+            .map(|(base, length)| crate::types::network(base.into(), length).unwrap())
+            .collect();
+        let set = Set::new(&table(), "s", &[KeyType::Ipv4Addr]).interval();
+        let merged = merge(networks.clone());
+        let mut batch = Batch::new();
+        batch.add_elements(&set, &merged);
+        let whole = batch.transaction(None);
+        let entries = Messages(whole.bytes())
+            .filter(|message| message.kind == msg::NEW_ELEMENTS)
+            .filter_map(|message| element::read_list(message.body))
+            .flatten()
+            .collect();
+        prop_assert_eq!(&element::assemble(entries, true), &merged);
+        let edges = networks.iter().flat_map(|n| [n.network(), n.broadcast()]);
+        for ip in probes.into_iter().map(std::net::IpAddr::from).chain(edges) {
+            let within = networks.iter().any(|network| network.contains(ip));
+            let key = Key::from(ip);
+            let held = |e: &Element| e.key <= key && e.last.as_ref().is_some_and(|last| key <= *last);
+            prop_assert_eq!(merged.iter().filter(|e| held(e)).count(), usize::from(within));
+        }
+    }
 }
 
 #[test]

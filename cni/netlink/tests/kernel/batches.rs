@@ -1,4 +1,9 @@
-use fairlead_cni_netlink::{Address, Batch, Family, LinkChange, LinkIndex, Route, RouteFilter};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fairlead_cni_netlink::{
+    Address, Batch, Family, LinkChange, LinkIndex, NetlinkError, Route, RouteFilter,
+};
 
 use crate::bench::{Bench, name};
 
@@ -54,6 +59,68 @@ fn a_refusal_in_the_middle_of_a_batch_is_put_down_to_its_object() {
 }
 
 #[test]
+fn what_netlink_cannot_hold_is_not_sent() {
+    let mut bench = Bench::new();
+    let long = LinkChange::of(name("eth0")).alias("x".repeat(70_000));
+    assert_eq!(
+        bench.netlink.set_link(&long).unwrap_err().to_string(),
+        "cannot send link eth0: one attribute is over netlink's limit of 65,535 bytes; split it"
+    );
+}
+
+#[test]
+fn a_list_is_whole_while_others_change_it() {
+    let mut bench = Bench::new();
+    let address = Address::new(bench.link, "10.1.0.2/24".parse().unwrap());
+    bench.netlink.add_address(&address).unwrap();
+    let stay: Vec<_> = (0..2000)
+        .map(|number| numbered(bench.link, number))
+        .collect();
+    let mut batch = Batch::new();
+    for route in &stay {
+        batch.add_route(route);
+    }
+    bench.netlink.send(&batch).unwrap();
+
+    let stop = AtomicBool::new(false);
+    let mut other = bench.ns.netlink().unwrap();
+    let churn = numbered(bench.link, 2001);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                other.add_route(&churn).unwrap();
+                other.delete_route(&churn).unwrap();
+            }
+        });
+        for _ in 0..20 {
+            let filter = RouteFilter {
+                protocol: Some(76),
+                ..RouteFilter::all(Family::V4)
+            };
+            match bench.netlink.routes_where(filter) {
+                Ok(found) => {
+                    let found: HashSet<_> = found.into_iter().collect();
+                    assert!(stay.iter().all(|route| found.contains(route)));
+                }
+                Err(error) => assert!(matches!(error, NetlinkError::Unsteady { .. }), "{error}"),
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+/// One of 32,768 routes.
+fn numbered(link: LinkIndex, number: u16) -> Route {
+    let [high, low] = number.to_be_bytes();
+    let network = format!("10.{}.{low}.0/24", 64 + high).parse().unwrap();
+    let route = Route::via(network, "10.1.0.1".parse().unwrap(), Some(link));
+    Route {
+        protocol: 76,
+        ..route
+    }
+}
+
+#[test]
 fn thousands_of_routes_go_and_are_refused_one_by_one() {
     let mut bench = Bench::new();
     bench
@@ -61,14 +128,8 @@ fn thousands_of_routes_go_and_are_refused_one_by_one() {
         .add_address(&Address::new(bench.link, "10.1.0.2/24".parse().unwrap()))
         .unwrap();
     let mut batch = Batch::new();
-    for number in 0..3000_u32 {
-        let [.., high, low] = number.to_be_bytes();
-        let network = format!("10.{}.{low}.0/24", 64 + high).parse().unwrap();
-        let route = Route::via(network, "10.1.0.1".parse().unwrap(), Some(bench.link));
-        batch.add_route(&Route {
-            protocol: 76,
-            ..route
-        });
+    for number in 0..3000 {
+        batch.add_route(&numbered(bench.link, number));
     }
     bench.netlink.send(&batch).unwrap();
     let filter = RouteFilter {

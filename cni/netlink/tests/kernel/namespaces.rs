@@ -1,5 +1,5 @@
 use fairlead_cni_netlink::{Errno, Family, NetNs, Netlink, Sysctl};
-use fairlead_e2e_lab::{Namespace, Snapshot, Underlay, can_reach, serve_echo};
+use fairlead_e2e_lab::Namespace;
 
 use crate::bench::{Bench, name};
 
@@ -108,75 +108,4 @@ fn a_sysctl_of_a_link_with_a_dot_in_its_name_is_found() {
     assert!(error.is_not_found());
     let error = bench.ns.run(|| key.write("many").unwrap_err()).unwrap();
     assert_eq!(error.errno(), Some(Errno::EINVAL));
-}
-
-#[test]
-fn nodes_of_an_underlay_reach_each_other() {
-    let underlay = Underlay::new(3).unwrap();
-    let _echo = serve_echo(&underlay.nodes[2].ns, 7).unwrap();
-    let far = &underlay.nodes[2];
-    for ip in [std::net::IpAddr::from(far.v4), far.v6.into()] {
-        assert!(
-            can_reach(&underlay.nodes[0].ns, (ip, 7).into()).unwrap(),
-            "{ip}"
-        );
-    }
-    assert!(!can_reach(&underlay.nodes[0].ns, (underlay.nodes[1].v4, 7).into()).unwrap());
-}
-
-#[test]
-fn a_snapshot_says_what_changed() {
-    let mut bench = Bench::new();
-    let before = Snapshot::of(&bench.ns).unwrap();
-    let link = fairlead_cni_netlink::Address::new(bench.link, "10.1.0.2/24".parse().unwrap());
-    bench.netlink.add_address(&link).unwrap();
-    let after = Snapshot::of(&bench.ns).unwrap();
-    assert_eq!(
-        before.diff(&after),
-        "+ address 10.1.0.2/24 on eth0 Universe \n\
-         + route 10.1.0.0/24 on eth0 kind Unicast protocol 2 scope Link metric 0 from 10.1.0.2\n"
-    );
-    bench.netlink.delete_address(&link).unwrap();
-    assert_eq!(before.diff(&Snapshot::of(&bench.ns).unwrap()), "");
-}
-
-#[test]
-fn a_snapshot_has_the_ruleset() {
-    let ns = Namespace::new("ns").unwrap();
-    let before = Snapshot::of(&ns).unwrap();
-    let script = "table ip t { set s { type ipv4_addr; elements = { 10.0.0.1 } }; \
-                  chain c { ip saddr @s counter drop; }; }";
-    ns.output("nft", &[script]).unwrap();
-    let diff = before.diff(&Snapshot::of(&ns).unwrap());
-    let lines: Vec<_> = diff
-        .lines()
-        .map(|line| &line[..line.len().min(25)])
-        .collect();
-    assert_eq!(
-        lines,
-        [
-            "+ element Element { key: ",
-            "+ nft chain ip t c None N",
-            "+ nft rule 1 in chain ip ",
-            "+ nft set ip t s [Ipv4Add",
-            "+ nft table ip t",
-        ]
-    );
-    ns.output("nft", &["delete table ip t"]).unwrap();
-    assert_eq!(before.diff(&Snapshot::of(&ns).unwrap()), "");
-}
-
-#[test]
-fn a_command_runs_inside() {
-    let bench = Bench::new();
-    let text = bench
-        .ns
-        .output("ip", &["-o", "link", "show", "eth0"])
-        .unwrap();
-    assert!(text.contains("eth0"), "{text}");
-    let error = bench
-        .ns
-        .output("ip", &["link", "show", "nope"])
-        .unwrap_err();
-    assert!(error.to_string().contains("does not exist"), "{error}");
 }

@@ -3,14 +3,19 @@
 //! The socket owns a sequence number and a receive buffer, nothing else. The kernel handles a request
 //! within `sendmsg`, so that every answer waits in the queue when the call returns.
 
+mod answer;
+
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_sys::{Socket as RawSocket, SocketAddr};
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 
+pub(crate) use answer::Refusal;
+use answer::{Answer, answer};
+
 use crate::error::{NetlinkError, Operation, io};
-use crate::wire::{Attrs, Bytes, Message, Messages, Writer, control, flag};
+use crate::wire::{Message, Messages, Writer, flag};
 
 /// Room for the largest datagram that the kernel sends for a dump (32 KiB), twice.
 const BUFFER: usize = 64 * 1024;
@@ -20,38 +25,6 @@ const DUMP_ATTEMPTS: u32 = 8;
 
 /// Receive buffer of a request socket in bytes: a batch of 64 KiB of small messages may fail in each.
 const REQUEST_BUFFER: usize = 1024 * 1024;
-
-/// The kernel's verdict about one message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) errno: Errno,
-    pub(crate) message: Option<String>,
-    pub(crate) offset: Option<u32>,
-}
-
-impl Refusal {
-    pub(crate) fn into_error(self, operation: Operation, object: String) -> NetlinkError {
-        let Self {
-            errno,
-            message,
-            offset,
-        } = self;
-        NetlinkError::Refused {
-            operation,
-            object,
-            errno,
-            message,
-            offset,
-        }
-    }
-}
-
-/// An answer to an earlier message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Answer {
-    Done,
-    Refused(Refusal),
-}
 
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -287,8 +260,6 @@ impl Socket {
     }
 
     fn send(&self, request: &Writer) -> Result<(), NetlinkError> {
-        #[cfg(feature = "fault-injection")]
-        crate::fault::before_send();
         loop {
             match self.raw.send(request.bytes(), 0) {
                 Ok(_) => return Ok(()),
@@ -309,6 +280,14 @@ impl Socket {
         self.buffer.reserve(BUFFER);
         loop {
             match self.raw.recv(&mut self.buffer, nix::libc::MSG_TRUNC) {
+                // The kernel never ends a stream: nothing at all is no datagram of its.
+                Ok(0) => {
+                    let source = std::io::ErrorKind::UnexpectedEof.into();
+                    return Err(NetlinkError::Socket {
+                        doing: "receive on",
+                        source,
+                    });
+                }
                 Ok(length) if length > self.buffer.len() => {
                     return Err(NetlinkError::Socket {
                         doing: "receive on",
@@ -339,101 +318,5 @@ impl AsFd for Socket {
     }
 }
 
-/// What a control message says; `None` for a message with an object.
-fn answer(message: Message<'_>) -> Option<Answer> {
-    if !matches!(
-        message.kind,
-        control::ERROR | control::DONE | control::OVERRUN
-    ) {
-        return None;
-    }
-    if message.kind == control::OVERRUN {
-        return Some(Answer::Refused(Refusal {
-            errno: Errno::ENOBUFS,
-            message: None,
-            offset: None,
-        }));
-    }
-    #[expect(
-        clippy::cast_possible_wrap,
-        reason = "the kernel writes a signed number here"
-    )]
-    let code = message.body.u32_at(0).unwrap_or(0) as i32;
-    if code == 0 {
-        return Some(Answer::Done);
-    }
-    let (text, offset) = extended(message);
-    Some(Answer::Refused(Refusal {
-        errno: Errno::from_raw(code.wrapping_neg()),
-        message: text,
-        offset,
-    }))
-}
-
-/// The text and the attribute offset of an extended acknowledgement (`NLMSGERR_ATTR_*`).
-fn extended(message: Message<'_>) -> (Option<String>, Option<u32>) {
-    const TEXT: u16 = 1;
-    const OFFSET: u16 = 2;
-    if message.flags & flag::ACK_TLVS == 0 {
-        return (None, None);
-    }
-    let mut start = 4;
-    if message.kind == control::ERROR {
-        start += crate::wire::HEADER;
-        if message.flags & flag::CAPPED == 0 {
-            // The request follows in full: its header says how long it is.
-            let length = message
-                .body
-                .u32_at(4)
-                .and_then(|length| usize::try_from(length).ok());
-            start =
-                4_usize.saturating_add(crate::wire::align(length.unwrap_or(crate::wire::HEADER)));
-        }
-    }
-    let attrs = Attrs(message.body.get(start..).unwrap_or_default());
-    (
-        attrs.find(TEXT).map(Bytes::text),
-        attrs.find(OFFSET).and_then(|offset| offset.u32_at(0)),
-    )
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_acknowledgement_is_read_with_and_without_the_request_in_it() {
-        for capped in [true, false] {
-            let mut w = Writer::default();
-            let flags = flag::ACK_TLVS | if capped { flag::CAPPED } else { 0 };
-            w.message(control::ERROR, flags, |w| {
-                w.put(&(-22_i32).to_ne_bytes());
-                let mut request = Writer::default();
-                request.message(16, 1, |w| w.put(&[7; 16]));
-                w.put(if capped {
-                    &request.bytes()[..16]
-                } else {
-                    request.bytes()
-                });
-                w.text(1, "Invalid header");
-                w.u32(2, 20);
-            });
-            let message = Messages(w.bytes()).next().unwrap();
-            assert_eq!(
-                answer(message),
-                Some(Answer::Refused(Refusal {
-                    errno: Errno::EINVAL,
-                    message: Some("Invalid header".into()),
-                    offset: Some(20),
-                }))
-            );
-        }
-    }
-
-    #[test]
-    fn any_answer_is_read_without_panic() {
-        bolero::check!().for_each(|bytes: &[u8]| {
-            Messages(bytes).for_each(|message| drop(answer(message)));
-        });
-    }
-}
+mod tests;
