@@ -44,7 +44,7 @@ pub(crate) enum PluginError {
     Ipam(#[from] fairlead_ipam::IpamError),
     /// The kernel refused.
     #[error(transparent)]
-    Kernel(#[from] fairlead_cni_netlink::Error),
+    Kernel(#[from] fairlead_cni_netlink::NetlinkError),
     /// The namespace's path does not exist.
     #[error("CNI_NETNS: {path} does not exist")]
     NetnsGone {
@@ -58,7 +58,7 @@ pub(crate) enum PluginError {
         path: PathBuf,
         /// The kernel's error.
         #[source]
-        source: fairlead_cni_netlink::Error,
+        source: fairlead_cni_netlink::NetlinkError,
     },
     /// The namespace is the plugin's own.
     #[error(

@@ -20,7 +20,7 @@ pub(crate) struct Pod {
 impl Pod {
     /// Opens the namespace; the plugin's own only with `CNI_NETNS_OVERRIDE`.
     pub(crate) fn open(path: &Path, own_allowed: bool) -> Result<Self> {
-        let unusable = |source: fairlead_cni_netlink::Error| {
+        let unusable = |source: fairlead_cni_netlink::NetlinkError| {
             let path = path.to_owned();
             if source.is_not_found() {
                 PluginError::NetnsGone { path }

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use fairlead_cni_netlink::{Error as KernelError, Sysctl};
+use fairlead_cni_netlink::{NetlinkError, Sysctl};
 
 use crate::error::Result;
 
@@ -14,7 +14,7 @@ pub(crate) type Wanted = Vec<(Sysctl, &'static str)>;
 pub(crate) fn ensure(wanted: &Wanted) -> Result<()> {
     for (sysctl, value) in wanted {
         match sysctl.ensure(value) {
-            Err(KernelError::Sysctl { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            Err(NetlinkError::Sysctl { source, .. }) if source.kind() == ErrorKind::NotFound => {}
             changed => drop(changed?),
         }
     }

@@ -54,14 +54,13 @@ impl Operations for Bridge {
             host_mac: id.host_mac(),
             pod_mac: mac.unwrap_or_else(|| id.pod_mac()),
         };
-        let mut host = Netlink::open()?;
-        let device = device::ensure(&mut host, &conf)?;
+        // Addresses first: a refused configuration of them leaves no bridge behind.
         let taken = source
             .as_ref()
-            .map(|s| s.add(call, at, netns))
+            .map(|source| source.add(call, at, netns))
             .transpose()?
             .unwrap_or_default();
-        let attached = attach(&conf, &port, &taken, device, &mut host, &mut pod);
+        let attached = attach(&conf, &port, &taken, &mut pod);
         if attached.is_err()
             && let Some(source) = source
         {
@@ -137,18 +136,13 @@ impl Operations for Bridge {
 }
 
 /// Makes the pair and everything on it; after a failure nothing of it is left.
-fn attach(
-    conf: &Conf,
-    port: &Port,
-    taken: &AddResult,
-    mut device: Device,
-    host: &mut Netlink,
-    pod: &mut Pod,
-) -> Result<AddResult> {
+fn attach(conf: &Conf, port: &Port, taken: &AddResult, pod: &mut Pod) -> Result<AddResult> {
     let plan = Plan::new(conf, taken);
     conf.check_mtu(plan.has(Family::V6))?;
-    port.create(conf, &device, host, pod)?;
-    let configured = configure(conf, port, &plan, &mut device, host, pod);
+    let mut host = Netlink::open()?;
+    let mut device = device::ensure(&mut host, conf)?;
+    port.create(conf, &device, &mut host, pod)?;
+    let configured = configure(conf, port, &plan, &mut device, &mut host, pod);
     if configured.is_err() {
         // As above: the first failure is told, DEL removes what is left.
         if conf.ip_masq {
@@ -157,7 +151,7 @@ fn attach(
         if conf.mac_spoof_check {
             let _ = spoof::remove(&port.host);
         }
-        let _ = delete::now(host, &port.host);
+        let _ = delete::now(&mut host, &port.host);
     }
     configured?;
     let interface = |name: &LinkName, mac: fairlead_cni_netlink::Mac| Interface {

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use fairlead_cni_netlink::{Batch, LinkChange, Netlink, NewLink, Peer};
+use fairlead_cni_netlink::{Batch, Family, LinkChange, Netlink, NewLink, Peer};
 
 use super::plan::{Plan, Side};
 use crate::delete;
@@ -58,18 +58,32 @@ fn configure(plan: &Plan, pod: &mut Pod, host: &mut Netlink) -> Result<()> {
         pod.ns.run(|| ensure(&sysctls))??;
     }
     ensure(&plan.host_sysctls())?;
-    pod.netlink
-        .send(&batch(LinkChange::of(pod_index), &plan.pod_side(pod_index)))?;
-    let change = LinkChange::of(host_index).alias(&plan.label);
-    host.send(&batch(change, &plan.host_side(host_index)))?;
+    let mut batch = Batch::new();
+    put(
+        &mut batch,
+        LinkChange::of(pod_index),
+        &plan.pod_side(pod_index),
+    );
+    pod.netlink.send(&batch)?;
+    let mut batch = Batch::new();
+    if plan.families().any(|family| family == Family::V6) {
+        // Nobody speaks to the host end by a link-local address: without one there is no duplicate address
+        // detection and no multicast listener report for each pod.
+        batch.set_link(&LinkChange::of(host_index).link_local(false));
+    }
+    put(
+        &mut batch,
+        LinkChange::of(host_index).alias(&plan.label),
+        &plan.host_side(host_index),
+    );
+    host.send(&batch)?;
     // The pod's end got its carrier just now and sends nothing before the kernel has noticed, which it
     // does in its own time. Asking for the link makes it notice at once (`linkwatch_sync_dev`).
     pod.netlink.link_by_index(pod_index)?;
     Ok(())
 }
 
-fn batch<'fd>(change: LinkChange<'fd>, side: &Side) -> Batch<'fd> {
-    let mut batch = Batch::new();
+fn put<'fd>(batch: &mut Batch<'fd>, change: LinkChange<'fd>, side: &Side) {
     for address in &side.addresses {
         batch.add_address(address);
     }
@@ -81,5 +95,4 @@ fn batch<'fd>(change: LinkChange<'fd>, side: &Side) -> Batch<'fd> {
         // A route to an address that was freed and taken again must lead to its new owner.
         batch.replace_route(route);
     }
-    batch
 }

@@ -6,10 +6,10 @@ use fairlead_cni_netlink::nft::{Batch, Nft, TableFamily, TableName};
 use fairlead_e2e_lab::{can_reach, can_reach_udp, serve_echo, source_seen};
 use serde_json::{Value, json};
 
-use crate::node::{Node, address};
+use crate::node::{Node, address, container};
 
 /// A dual stack network whose gateway is the bridge.
-pub fn conf(node: &Node) -> Value {
+pub(crate) fn conf(node: &Node) -> Value {
     json!({
         "cniVersion": "1.1.0", "name": "dbnet", "type": "bridge", "bridge": "cni0", "isDefaultGateway": true,
         "ipam": {
@@ -20,11 +20,11 @@ pub fn conf(node: &Node) -> Value {
 }
 
 /// The same with all that leaves traces outside of the pair of links.
-pub fn everything(node: &Node) -> Value {
+pub(crate) fn everything(node: &Node) -> Value {
     with(with(conf(node), "ipMasq", true), "macspoofchk", true)
 }
 
-fn with(mut conf: Value, key: &str, value: impl Into<Value>) -> Value {
+pub(crate) fn with(mut conf: Value, key: &str, value: impl Into<Value>) -> Value {
     conf[key] = value.into();
     conf
 }
@@ -33,7 +33,7 @@ fn with(mut conf: Value, key: &str, value: impl Into<Value>) -> Value {
 fn pods_reach_each_other_and_the_host_over_both_families() {
     let node = Node::new();
     let conf = conf(&node);
-    let (one, other) = (node.container("one"), node.container("other"));
+    let (one, other) = (container("one"), container("other"));
     let first = node.add(&one, &conf).unwrap();
     let second = node.add(&other, &conf).unwrap();
     let _echo = serve_echo(&other.ns, 7).unwrap();
@@ -51,7 +51,7 @@ fn pods_reach_each_other_and_the_host_over_both_families() {
 fn the_result_says_what_was_made_and_del_leaves_only_the_bridge() {
     let node = Node::new();
     let conf = conf(&node);
-    let pod = node.container("c1");
+    let pod = container("c1");
     let result = node.add(&pod, &conf).unwrap();
     let mac = |at: usize| result["interfaces"][at]["mac"].clone();
     assert_eq!(
@@ -72,20 +72,20 @@ fn the_result_says_what_was_made_and_del_leaves_only_the_bridge() {
     );
     node.del(&pod, &conf).unwrap();
     let before = node.state("dbnet");
-    let again = node.add(&node.container("c2"), &conf).unwrap();
+    let again = node.add(&container("c2"), &conf).unwrap();
     assert_eq!(
         again["interfaces"][0]["mac"],
         mac(0),
         "the bridge keeps its address"
     );
-    node.del(&node.container("c2"), &conf).unwrap();
+    node.del(&container("c2"), &conf).unwrap();
     before.assert_same(&node.state("dbnet"), "after DEL");
 }
 
 #[test]
 fn vlan_keys_are_refused_where_the_kernel_has_no_filtering() {
     let node = Node::new();
-    let pod = node.container("c1");
+    let pod = container("c1");
     let before = node.state("dbnet");
     let error = node.add(&pod, &with(conf(&node), "vlan", 100)).unwrap_err();
     assert_eq!(error.code, 2);
@@ -101,7 +101,7 @@ fn masqueraded_pods_leave_with_the_hosts_address_and_stay_themselves_inside() {
     let node = Node::new();
     let conf = with(conf(&node), "ipMasq", true);
     let (world, v4, v6) = node.world();
-    let (one, other) = (node.container("one"), node.container("other"));
+    let (one, other) = (container("one"), container("other"));
     let first = node.add(&one, &conf).unwrap();
     let second = node.add(&other, &conf).unwrap();
     node.check(&one, &conf, &first).unwrap();
@@ -119,7 +119,7 @@ fn masqueraded_pods_leave_with_the_hosts_address_and_stay_themselves_inside() {
 fn del_removes_the_masquerade_of_its_own_pod_only() {
     let node = Node::new();
     let conf = with(conf(&node), "ipMasq", true);
-    let (one, other) = (node.container("one"), node.container("other"));
+    let (one, other) = (container("one"), container("other"));
     let first = node.add(&one, &conf).unwrap();
     let second = node.add(&other, &conf).unwrap();
     node.del(&one, &conf).unwrap();
@@ -134,7 +134,7 @@ fn del_removes_the_masquerade_of_its_own_pod_only() {
         "runtimeConfig",
         json!({"ips": ["10.1.0.2", "fd00:1::2"]}),
     );
-    let heir = node.container("heir");
+    let heir = container("heir");
     assert_eq!(
         address(&node.add(&heir, &reused).unwrap(), true),
         address(&first, true)
@@ -152,7 +152,7 @@ fn del_removes_the_masquerade_of_its_own_pod_only() {
 fn check_misses_a_masquerade_that_somebody_removed() {
     let node = Node::new();
     let conf = with(conf(&node), "ipMasq", true);
-    let pod = node.container("c1");
+    let pod = container("c1");
     let result = node.add(&pod, &conf).unwrap();
     let mut batch = Batch::new();
     batch.flush_set(&TableName::new(TableFamily::Inet, "fairlead-cni"), "pods4");

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use fairlead_e2e_lab::{can_reach, can_reach_udp, serve_echo};
 use serde_json::json;
 
-use crate::node::{Node, address};
+use crate::node::{Node, address, container};
 
-const RANGES: [&str; 2] = ["10.244.1.0/24", "fd00:244:1::/64"];
+pub(crate) const RANGES: [&str; 2] = ["10.244.1.0/24", "fd00:244:1::/64"];
 
-pub fn node() -> Node {
+pub(crate) fn node() -> Node {
     let node = Node::new();
     node.publish(&RANGES, 1450);
     node
@@ -20,7 +20,7 @@ fn two_pods_reach_each_other_over_both_families_and_leave_nothing() {
     let node = node();
     node.forward();
     let before = node.state("fairlead");
-    let (one, other) = (node.container("one"), node.container("other"));
+    let (one, other) = (container("one"), container("other"));
     let conf = node.direct();
     let first = node.add(&one, &conf).unwrap();
     let second = node.add(&other, &conf).unwrap();
@@ -42,7 +42,7 @@ fn two_pods_reach_each_other_over_both_families_and_leave_nothing() {
 #[test]
 fn the_result_says_what_was_made() {
     let node = node();
-    let pod = node.container("c1");
+    let pod = container("c1");
     let result = node.add(&pod, &node.direct()).unwrap();
     assert_eq!(
         result,

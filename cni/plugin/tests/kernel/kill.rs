@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::node::Node;
+use crate::node::{Node, container};
 use crate::trace::kill_at;
 use crate::{bridge, direct};
 
@@ -15,12 +15,12 @@ fn nothing_is_left(node: &Node, conf: &Value, command: &str) {
     let plugin = conf["type"].as_str().unwrap();
     let network = conf["name"].as_str().unwrap();
     // The first pod of a network makes what belongs to the network: bridge, tables, the lease file.
-    let first = node.container("first");
+    let first = container("first");
     node.add(&first, conf).unwrap();
     node.del(&first, conf).unwrap();
     let before = node.state(network);
     for nth in 0..MANY {
-        let pod = node.container("c1");
+        let pod = container("c1");
         if command == "DEL" {
             node.add(&pod, conf).unwrap();
         }

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use crate::node::Node;
+use crate::node::{Node, container};
 
 #[test]
 fn the_device_goes_up_and_down() {
     let node = Node::new();
-    let pod = node.container("c1");
+    let pod = container("c1");
     let conf = json!({"cniVersion": "1.1.0", "name": "lo", "type": "loopback"});
     let result = node.add(&pod, &conf).unwrap();
     assert_eq!(

@@ -1,10 +1,18 @@
 //! The real program against the real kernel: every test has network namespaces of its own.
 
 #![expect(unsafe_code, reason = "a call is traced from between fork and exec")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up has failed"
+)]
 
+mod addresses;
 mod bridge;
 mod direct;
+mod keys;
 mod kill;
+mod life;
 mod loopback;
 mod node;
+mod refusals;
 mod trace;

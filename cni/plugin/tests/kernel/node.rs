@@ -23,41 +23,41 @@ const NAMES: [&str; 7] = [
 ];
 
 /// A node with nothing on it.
-pub struct Node {
+pub(crate) struct Node {
     /// The host's namespace.
-    pub host: Namespace,
+    pub(crate) host: Namespace,
     dir: TempDir,
 }
 
 /// A container of the node.
-pub struct Container {
+pub(crate) struct Container {
     /// Its namespace.
-    pub ns: Namespace,
+    pub(crate) ns: Namespace,
     /// `CNI_CONTAINERID`.
-    pub id: String,
+    pub(crate) id: String,
 }
 
 /// One family of the way out.
-pub struct Uplink {
+pub(crate) struct Uplink {
     /// The host's address there.
-    pub host: IpAddr,
+    pub(crate) host: IpAddr,
     /// Who is asked.
-    pub server: IpAddr,
+    pub(crate) server: IpAddr,
 }
 
 /// The error object that the program printed.
 #[derive(Debug, PartialEq)]
-pub struct Failure {
-    pub code: u64,
-    pub msg: String,
-    pub details: String,
+pub(crate) struct Failure {
+    pub(crate) code: u64,
+    pub(crate) msg: String,
+    pub(crate) details: String,
 }
 
 /// Variables of a call beside `CNI_COMMAND` and `CNI_PATH`.
-pub type Vars<'a> = &'a [(&'a str, &'a str)];
+pub(crate) type Vars<'a> = &'a [(&'a str, &'a str)];
 
 impl Node {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let node = Self {
             host: Namespace::new("host").unwrap(),
             dir: tempfile::tempdir().unwrap(),
@@ -75,28 +75,28 @@ impl Node {
     }
 
     /// The folder of links.
-    pub fn bin(&self) -> PathBuf {
+    pub(crate) fn bin(&self) -> PathBuf {
         self.dir.path().join("bin")
     }
 
     /// Where leases are.
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.path().join("networks")
     }
 
-    pub fn node_file(&self) -> PathBuf {
+    pub(crate) fn node_file(&self) -> PathBuf {
         self.dir.path().join("node.json")
     }
 
     /// Writes the node file as the agent does.
-    pub fn publish(&self, ranges: &[&str], mtu: u32) {
+    pub(crate) fn publish(&self, ranges: &[&str], mtu: u32) {
         let file =
             json!({"version": 1, "node": "n1", "mode": "direct", "podRanges": ranges, "mtu": mtu});
         std::fs::write(self.node_file(), file.to_string()).unwrap();
     }
 
     /// The configuration of the direct role.
-    pub fn direct(&self) -> Value {
+    pub(crate) fn direct(&self) -> Value {
         json!({
             "cniVersion": "1.1.0", "name": "fairlead", "type": "fairlead-direct",
             "nodeFile": self.node_file(), "dataDir": self.data_dir(),
@@ -104,29 +104,22 @@ impl Node {
     }
 
     /// Switches forwarding of both families on, which is the agent's work.
-    pub fn forward(&self) {
+    pub(crate) fn forward(&self) {
         for key in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
             self.sysctl(key, "1");
         }
     }
 
     /// Sets a sysctl of the host.
-    pub fn sysctl(&self, key: &str, value: &str) {
+    pub(crate) fn sysctl(&self, key: &str, value: &str) {
         self.host
             .run(|| Sysctl::new(key).write(value))
             .unwrap()
             .unwrap();
     }
 
-    pub fn container(&self, id: &str) -> Container {
-        Container {
-            ns: Namespace::new(id).unwrap(),
-            id: id.to_owned(),
-        }
-    }
-
     /// The program as a command in the host's namespace, ready to be started.
-    pub fn command(&self, plugin: &str, command: &str, vars: Vars<'_>) -> Command {
+    pub(crate) fn command(&self, plugin: &str, command: &str, vars: Vars<'_>) -> Command {
         let mut call = self.host.command(self.bin().join(plugin).to_str().unwrap());
         call.env_clear()
             .env("CNI_COMMAND", command)
@@ -139,7 +132,7 @@ impl Node {
     }
 
     /// Runs the program; `Value::Null` when it printed nothing.
-    pub fn call(
+    pub(crate) fn call(
         &self,
         plugin: &str,
         command: &str,
@@ -150,7 +143,7 @@ impl Node {
     }
 
     /// Runs an operation on a container's `eth0`.
-    pub fn on(
+    pub(crate) fn on(
         &self,
         plugin: &str,
         command: &str,
@@ -160,15 +153,15 @@ impl Node {
         self.call(plugin, command, &container.vars(), conf)
     }
 
-    pub fn add(&self, container: &Container, conf: &Value) -> Result<Value, Failure> {
+    pub(crate) fn add(&self, container: &Container, conf: &Value) -> Result<Value, Failure> {
         self.on(conf["type"].as_str().unwrap(), "ADD", container, conf)
     }
 
-    pub fn del(&self, container: &Container, conf: &Value) -> Result<Value, Failure> {
+    pub(crate) fn del(&self, container: &Container, conf: &Value) -> Result<Value, Failure> {
         self.on(conf["type"].as_str().unwrap(), "DEL", container, conf)
     }
 
-    pub fn check(
+    pub(crate) fn check(
         &self,
         container: &Container,
         conf: &Value,
@@ -179,12 +172,12 @@ impl Node {
         self.on(conf["type"].as_str().unwrap(), "CHECK", container, &conf)
     }
 
-    pub fn status(&self, conf: &Value) -> Result<Value, Failure> {
+    pub(crate) fn status(&self, conf: &Value) -> Result<Value, Failure> {
         self.call(conf["type"].as_str().unwrap(), "STATUS", &[], conf)
     }
 
     /// GC that keeps the `eth0` of the named containers.
-    pub fn gc(&self, conf: &Value, valid: &[&str]) -> Result<Value, Failure> {
+    pub(crate) fn gc(&self, conf: &Value, valid: &[&str]) -> Result<Value, Failure> {
         let mut conf = conf.clone();
         conf["cni.dev/valid-attachments"] = valid
             .iter()
@@ -194,7 +187,7 @@ impl Node {
     }
 
     /// The addresses that a network's leases hold, sorted.
-    pub fn leases(&self, network: &str) -> Vec<String> {
+    pub(crate) fn leases(&self, network: &str) -> Vec<String> {
         let env = fairlead_ipam::Env::host().unwrap();
         let network = fairlead_ipam::NetworkName::new(network).unwrap();
         let store = fairlead_ipam::Store::open_existing(&self.data_dir(), &network, &env).unwrap();
@@ -210,7 +203,7 @@ impl Node {
     }
 
     /// A namespace beyond the host that has no route back to pods, and its addresses of each family.
-    pub fn world(&self) -> (Namespace, Uplink, Uplink) {
+    pub(crate) fn world(&self) -> (Namespace, Uplink, Uplink) {
         let world = Namespace::new("world").unwrap();
         fairlead_e2e_lab::connect(&self.host, "uplink0", &world, "eth0").unwrap();
         give(&self.host, "uplink0", "198.51.100.1/24");
@@ -229,7 +222,7 @@ impl Node {
     }
 
     /// The masqueraded addresses with their owners, IPv4 first, each sorted.
-    pub fn masqueraded(&self) -> Vec<String> {
+    pub(crate) fn masqueraded(&self) -> Vec<String> {
         let mut nft = Nft::open_in(self.host.netns()).unwrap();
         let table = TableName::new(TableFamily::Inet, "fairlead-cni");
         let mut all = Vec::new();
@@ -251,38 +244,31 @@ impl Node {
         all
     }
 
-    /// Everything that stands on the node: kernel state, nftables, leases.
-    pub fn state(&self, network: &str) -> State {
-        let ruleset = self
-            .host
-            .output("nft", &["--stateless", "list", "ruleset"])
-            .unwrap();
+    /// Everything that stands on the node: kernel state with nftables, and leases.
+    pub(crate) fn state(&self, network: &str) -> State {
         State {
             kernel: Snapshot::of(&self.host).unwrap(),
-            ruleset,
             leases: self.leases(network),
         }
     }
 }
 
 /// The state of a node.
-pub struct State {
+pub(crate) struct State {
     kernel: Snapshot,
-    ruleset: String,
     leases: Vec<String>,
 }
 
 impl State {
     /// Fails unless nothing has changed since.
-    pub fn assert_same(&self, later: &Self, when: &str) {
+    pub(crate) fn assert_same(&self, later: &Self, when: &str) {
         assert_eq!(self.kernel.diff(&later.kernel), "", "{when}");
-        assert_eq!(self.ruleset, later.ruleset, "{when}");
         assert_eq!(self.leases, later.leases, "{when}");
     }
 }
 
 impl Container {
-    pub fn vars(&self) -> [(&str, &str); 3] {
+    pub(crate) fn vars(&self) -> [(&str, &str); 3] {
         [
             ("CNI_CONTAINERID", &self.id),
             ("CNI_NETNS", self.path()),
@@ -290,13 +276,13 @@ impl Container {
         ]
     }
 
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.ns.path().to_str().unwrap()
     }
 }
 
 /// Starts a prepared call, feeds it and reads its answer.
-pub fn run(call: &mut Command, stdin: &str) -> Result<Value, Failure> {
+pub(crate) fn run(call: &mut Command, stdin: &str) -> Result<Value, Failure> {
     let mut child = call.spawn().unwrap();
     // A call that is refused by its environment alone does not read.
     let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
@@ -319,8 +305,16 @@ pub fn run(call: &mut Command, stdin: &str) -> Result<Value, Failure> {
     })
 }
 
+/// A container that nothing is attached to.
+pub(crate) fn container(id: &str) -> Container {
+    Container {
+        ns: Namespace::new(id).unwrap(),
+        id: id.to_owned(),
+    }
+}
+
 /// Gives a link an address that works at once.
-pub fn give(ns: &Namespace, link: &str, address: &str) {
+pub(crate) fn give(ns: &Namespace, link: &str, address: &str) {
     let mut netlink = ns.netlink().unwrap();
     let index = netlink.index_of(&link.parse().unwrap()).unwrap();
     netlink
@@ -329,7 +323,7 @@ pub fn give(ns: &Namespace, link: &str, address: &str) {
 }
 
 /// The first address of a family in a result.
-pub fn address(result: &Value, v4: bool) -> IpAddr {
+pub(crate) fn address(result: &Value, v4: bool) -> IpAddr {
     let all = result["ips"].as_array().unwrap().iter();
     let ips = all.map(|ip| ip["address"].as_str().unwrap().split('/').next().unwrap());
     ips.map(|ip| ip.parse::<IpAddr>().unwrap())
@@ -338,7 +332,7 @@ pub fn address(result: &Value, v4: bool) -> IpAddr {
 }
 
 /// Whether a folder holds nothing but lease files.
-pub fn only_lease_files(dir: &Path) -> bool {
+pub(crate) fn only_lease_files(dir: &Path) -> bool {
     std::fs::read_dir(dir).map_or(true, |entries| {
         entries
             .flatten()

@@ -35,7 +35,7 @@ const CHANGES: [c_long; 17] = [
 
 /// Starts a prepared call and kills it, and what it forked, as it enters its `nth` changing system call
 /// (from 0). Whether it came that far.
-pub fn kill_at(call: &mut Command, stdin: &str, nth: usize) -> bool {
+pub(crate) fn kill_at(call: &mut Command, stdin: &str, nth: usize) -> bool {
     // SAFETY: ptrace(PTRACE_TRACEME) is async-signal-safe.
     unsafe { call.pre_exec(|| ptrace::traceme().map_err(std::io::Error::from)) };
     let mut child = call.spawn().unwrap();

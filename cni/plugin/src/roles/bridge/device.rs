@@ -4,8 +4,8 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 
 use fairlead_cni_netlink::{
-    Bridge, Family, Link, LinkChange, LinkFlags, LinkIndex, LinkKind, LinkName, Mac, NetNs,
-    Netlink, NewLink, Peer, Sysctl,
+    Address, Bridge, Family, Link, LinkChange, LinkFlags, LinkIndex, LinkKind, LinkName, Mac,
+    NetNs, Netlink, NewLink, Peer, Sysctl,
 };
 use ipnetwork::IpNetwork;
 
@@ -102,7 +102,7 @@ impl Device {
             Some(id) => self.vlan_port(conf, id, host)?,
         };
         for gateway in &plan.gateways {
-            take_address(conf, plan, holder, &name, *gateway, host)?;
+            take_address(conf, holder, &name, *gateway, host)?;
         }
         let forwarding = |family| match family {
             Family::V4 => (Sysctl::new("net/ipv4/ip_forward"), "1"),
@@ -168,16 +168,16 @@ fn make_vlan_port(
         made => made?,
     }
     let index = host.index_of(&port)?;
-    vlan::assign(&conf.vlan, conf, index, host)?;
+    vlan::assign(conf, index, &[], host)?;
     host.set_link(&LinkChange::of(name).up())?;
     Ok(host.link(name)?)
 }
 
 /// Adds one address unless it is there. Another address of the same network is in the way: it is removed
-/// with `forceAddress` and an error otherwise. A bridge may have several IPv6 networks.
+/// with `forceAddress` and an error otherwise. A bridge may have several IPv6 networks. There is no
+/// duplicate address detection: pods would wait a second for their gateway.
 fn take_address(
     conf: &Conf,
-    plan: &Plan,
     holder: LinkIndex,
     name: &LinkName,
     wanted: IpNetwork,
@@ -207,7 +207,7 @@ fn take_address(
             _ => {}
         }
     }
-    match host.add_address(&plan.address(holder, wanted)) {
+    match host.add_address(&Address::new(holder, wanted).nodad()) {
         // Another ADD was faster.
         Err(error) if !error.is_exists() => Err(error.into()),
         _ => Ok(()),

@@ -19,7 +19,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use fairlead_cni_netlink::Error as KernelError;
+use fairlead_cni_netlink::NetlinkError;
 use fairlead_cni_netlink::nft::{
     Base, Batch, Chain, ChainKind, DataType, Element, Field, Hook, Key, KeyType, NatFlags, Nft,
     Policy, Rule, Set, TableFamily, TableName, Test, Verdict,
@@ -167,7 +167,7 @@ fn remove_elements(nft: &mut Nft, chosen: impl Fn(&Element) -> bool) -> Result<(
         last = try_remove(nft, &chosen);
         match &last {
             // Another removal had some of the same elements, or others changed the map while it was read.
-            Err(KernelError::Unsteady { .. }) => {}
+            Err(NetlinkError::Unsteady { .. }) => {}
             Err(error) if error.is_not_found() => {}
             _ => break,
         }
@@ -175,7 +175,7 @@ fn remove_elements(nft: &mut Nft, chosen: impl Fn(&Element) -> bool) -> Result<(
     Ok(last?)
 }
 
-fn try_remove(nft: &mut Nft, chosen: &impl Fn(&Element) -> bool) -> Result<(), KernelError> {
+fn try_remove(nft: &mut Nft, chosen: &impl Fn(&Element) -> bool) -> Result<(), NetlinkError> {
     let mut batch = Batch::new();
     for v4 in [true, false] {
         let set = pods(v4);
@@ -191,7 +191,7 @@ fn try_remove(nft: &mut Nft, chosen: &impl Fn(&Element) -> bool) -> Result<(), K
 }
 
 /// The elements of a map; none when nobody made it.
-fn elements(nft: &mut Nft, set: &Set) -> Result<Vec<Element>, KernelError> {
+fn elements(nft: &mut Nft, set: &Set) -> Result<Vec<Element>, NetlinkError> {
     match nft.elements(set) {
         Err(error) if error.is_not_found() => Ok(Vec::new()),
         elements => elements,

@@ -65,16 +65,11 @@ impl Plan {
 
     /// The container's addresses on the link `index`.
     pub(super) fn addresses(&self, index: LinkIndex) -> Vec<Address> {
-        self.ips
-            .iter()
-            .map(|ip| self.address(index, ip.address))
-            .collect()
-    }
-
-    /// The bridge's addresses on the link `index`.
-    pub(super) fn address(&self, index: LinkIndex, address: IpNetwork) -> Address {
-        let address = Address::new(index, address);
-        if self.dad { address } else { address.nodad() }
+        let address = |ip: &Ip| {
+            let address = Address::new(index, ip.address);
+            if self.dad { address } else { address.nodad() }
+        };
+        self.ips.iter().map(address).collect()
     }
 
     /// The container's routes on the link `index`. A route without next hop takes the gateway of its family

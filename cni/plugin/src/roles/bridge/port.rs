@@ -71,7 +71,7 @@ impl Port {
         host: &mut Netlink,
     ) -> Result<()> {
         if conf.vlan.filtering {
-            vlan::assign(&conf.vlan, conf, index, host)?;
+            vlan::assign(conf, index, &conf.vlan.trunk, host)?;
         }
         let mut batch = Batch::new();
         if conf.hairpin_mode || conf.port_isolation {
