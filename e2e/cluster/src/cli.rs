@@ -113,6 +113,12 @@ struct Shape {
     /// What gives pods their network before a chart does.
     #[arg(long, value_enum, default_value = "none")]
     cni: Cni,
+    /// Reference plugins for every node's plugin folder, such as `portmap`.
+    #[arg(long, value_delimiter = ',')]
+    plugins: Vec<String>,
+    /// Give a node a new boot id whenever it starts. Programs in pods still see the machine's.
+    #[arg(long)]
+    own_boot_ids: bool,
 }
 
 #[derive(Debug, Args)]
@@ -203,18 +209,14 @@ pub fn run() -> Result<ExitCode> {
 impl Shape {
     /// The cluster that is asked for, and the one of that name that there is.
     fn cluster(&self, name: &str, dir: &Path, cache: &Path) -> Result<(Cluster, Option<Cluster>)> {
-        let Self {
-            nodes,
-            runtime,
-            proxy_mode,
-            cni,
-        } = *self;
         let wish = Wish {
             name: name.to_owned(),
-            nodes,
-            runtime,
-            proxy_mode,
-            cni,
+            nodes: self.nodes,
+            runtime: self.runtime,
+            proxy_mode: self.proxy_mode,
+            cni: self.cni,
+            plugins: self.plugins.clone(),
+            own_boot_ids: self.own_boot_ids,
         };
         Ok((Cluster::new(wish, dir, cache)?, Cluster::find(dir, name)?))
     }

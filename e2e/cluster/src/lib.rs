@@ -28,6 +28,7 @@ mod plan;
 mod poll;
 mod preflight;
 mod progress;
+mod reference;
 mod stage;
 mod status;
 mod supervisor;

@@ -69,6 +69,10 @@ pub(crate) struct Cluster {
     pub(crate) runtime: Runtime,
     pub(crate) proxy_mode: ProxyMode,
     pub(crate) cni: Cni,
+    /// Reference plugins that every node has, for chains such as `portmap`.
+    pub(crate) plugins: Vec<String>,
+    /// Whether every start of a node counts as a boot of its own.
+    pub(crate) own_boot_ids: bool,
     /// Folder of tools, unpacked packages and images.
     pub(crate) cache: PathBuf,
     /// The cluster's own folder.
@@ -83,6 +87,8 @@ pub(crate) struct Wish {
     pub(crate) runtime: Runtime,
     pub(crate) proxy_mode: ProxyMode,
     pub(crate) cni: Cni,
+    pub(crate) plugins: Vec<String>,
+    pub(crate) own_boot_ids: bool,
 }
 
 impl Cluster {
@@ -101,6 +107,8 @@ impl Cluster {
             runtime,
             proxy_mode,
             cni,
+            plugins,
+            own_boot_ids,
         } = wish;
         Ok(Self {
             version: VERSION,
@@ -109,6 +117,8 @@ impl Cluster {
             runtime,
             proxy_mode,
             cni,
+            plugins,
+            own_boot_ids,
             cache: cache.to_owned(),
             home,
         })

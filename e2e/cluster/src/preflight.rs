@@ -80,6 +80,12 @@ fn files(cluster: &Cluster) -> Vec<String> {
     if cluster.cni == Cni::Reference {
         wanted.push(cluster.tool("cni/bridge"));
     }
+    wanted.extend(
+        cluster
+            .plugins
+            .iter()
+            .map(|name| cluster.tool("cni").join(name)),
+    );
     wanted.push(cluster.cache.join("img/pause.tar"));
     let absent = wanted.into_iter().filter(|path| !path.exists());
     absent

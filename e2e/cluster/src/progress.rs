@@ -6,8 +6,9 @@ use anyhow::Result;
 
 use crate::poll;
 
-/// Nothing longer than this goes by without a line.
+/// Nothing longer than this goes by without a line; the lines of one wait come ever more slowly.
 const SILENCE: Duration = Duration::from_secs(3);
+const LONGEST_SILENCE: Duration = Duration::from_secs(30);
 
 /// Prints one line for each thing done, with the time since the start.
 #[derive(Debug)]
@@ -35,11 +36,13 @@ impl Progress {
         mut ready: impl FnMut() -> Result<Option<T>>,
     ) -> Result<T> {
         let start = Instant::now();
-        let mut next = start + SILENCE;
+        let mut silence = SILENCE;
+        let mut next = start + silence;
         poll::until(what, limit, || {
             let found = ready()?;
             if found.is_none() && Instant::now() >= next {
-                next = Instant::now() + SILENCE;
+                silence = (silence * 2).min(LONGEST_SILENCE);
+                next = Instant::now() + silence;
                 self.say(format!("  … {what}, for {} s", start.elapsed().as_secs()));
             }
             Ok(found)

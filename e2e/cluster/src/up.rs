@@ -8,10 +8,9 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::kubectl::{self, Node};
 use crate::member::{self, Process};
-use crate::node::NodeFolder;
 use crate::plan::{Cluster, Cni, Member};
 use crate::progress::Progress;
-use crate::{certs, forward, network, preflight, stage};
+use crate::{certs, forward, network, preflight, reference, stage};
 
 const START_LIMIT: Duration = Duration::from_mins(3);
 
@@ -48,9 +47,10 @@ pub(crate) fn up(cluster: &Cluster, existing: Option<&Cluster>, progress: &Progr
     let what = format!("{} nodes registered", cluster.nodes);
     let nodes = wait_for_nodes(cluster, progress, &what, |node| node.pod_ranges.len() == 2)?;
     network::pod_routes(&router, &nodes)?;
+    reference::extra_plugins(cluster)?;
     progress.say(what);
     if cluster.cni == Cni::Reference {
-        reference_cni(cluster, &nodes)?;
+        reference::network(cluster, &nodes)?;
         wait_for_nodes(cluster, progress, "nodes ready", |node| node.ready)?;
         progress.say("nodes ready with the reference plugins");
     }
@@ -126,47 +126,4 @@ fn still_runs(cluster: &Cluster, member: Member) -> Result<()> {
         "{member} has ended; the end of its log:\n  {}",
         last.join("\n  ")
     );
-}
-
-/// Installs the reference plugins on every node, with static routes between them.
-fn reference_cni(cluster: &Cluster, nodes: &[Node]) -> Result<()> {
-    network::routes_between(cluster, nodes)?;
-    for node in nodes {
-        let home = cluster.folder(node.name.parse()?);
-        let folder = NodeFolder(&home);
-        for entry in fs::read_dir(cluster.tool("cni")).context("list the reference plugins")? {
-            let entry = entry?;
-            fs::copy(
-                entry.path(),
-                folder.own("/opt/cni/bin").join(entry.file_name()),
-            )?;
-        }
-        let ranges: Vec<_> = node
-            .pod_ranges
-            .iter()
-            .map(|range| serde_json::json!([{"subnet": range}]))
-            .collect();
-        let config = serde_json::json!({
-            "cniVersion": "1.0.0",
-            "name": "reference",
-            "plugins": [{
-                "type": "bridge",
-                "bridge": "cni0",
-                "isGateway": true,
-                "hairpinMode": true,
-                "ipam": {
-                    "type": "host-local",
-                    "ranges": ranges,
-                    "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}],
-                },
-            }, {
-                "type": "portmap",
-                "capabilities": {"portMappings": true},
-                "snat": true,
-            }],
-        });
-        let file = folder.own("/etc/cni/net.d").join("10-reference.conflist");
-        fs::write(&file, serde_json::to_vec_pretty(&config)?)?;
-    }
-    Ok(())
 }

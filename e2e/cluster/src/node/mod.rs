@@ -22,7 +22,12 @@ pub(crate) use mounts::NodeFolder;
 pub(crate) fn run(cluster: &Cluster, index: u8) -> Result<()> {
     let member = Member::Node(index);
     let groups = Groups::detect()?;
-    mounts::set_up(&cluster.folder(member), &groups)?;
+    let folder = cluster.folder(member);
+    mounts::set_up(NodeFolder(&folder), &groups)?;
+    if cluster.own_boot_ids {
+        mounts::new_boot_id(NodeFolder(&folder))?;
+    }
+    mounts::share()?;
     let mut supervisor = Supervisor::new(cluster, member);
     supervisor.start(runtime::service(cluster, member)?)?;
     wait_for_runtime()?;

@@ -55,8 +55,7 @@ impl NodeFolder<'_> {
 }
 
 /// Builds the node's view, in an order in which no mount hides the source of a later one.
-pub(super) fn set_up(folder: &Path, groups: &Groups) -> Result<()> {
-    let folder = NodeFolder(folder);
+pub(super) fn set_up(folder: NodeFolder<'_>, groups: &Groups) -> Result<()> {
     mount_new("sysfs", "/sys", None)?;
     groups.mount()?;
     mount_new("bpf", "/sys/fs/bpf", None)?;
@@ -74,16 +73,34 @@ pub(super) fn set_up(folder: &Path, groups: &Groups) -> Result<()> {
         bind(&source, path)?;
     }
     for (knob, value) in LOOKALIKES {
-        let target = Path::new("/proc/sys").join(knob);
-        if target.exists() {
-            let source = folder.0.join(knob.replace('/', "-"));
-            fs::write(&source, format!("{value}\n"))?;
-            bind(&source, target)?;
-        }
+        lookalike(folder, knob, value)?;
     }
-    // Pods that mount volumes for others need propagation, as on any node run by systemd.
+    Ok(())
+}
+
+/// Shows the node a boot id that no start before it had.
+pub(super) fn new_boot_id(folder: NodeFolder<'_>) -> Result<()> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/uuid").context("make a boot id")?;
+    lookalike(folder, "kernel/random/boot_id", id.trim())
+}
+
+/// Pods that mount volumes for others need propagation, as on any node run by systemd. Comes last:
+/// what is mounted before belongs to the shared tree.
+pub(super) fn share() -> Result<()> {
     let shared = MsFlags::MS_REC | MsFlags::MS_SHARED;
     mount(None::<&str>, "/", None::<&str>, shared, None::<&str>).context("share the mount table")
+}
+
+/// Shows the node a file of its own in place of a setting of the whole machine.
+fn lookalike(folder: NodeFolder<'_>, knob: &str, value: &str) -> Result<()> {
+    let target = Path::new("/proc/sys").join(knob);
+    if !target.exists() {
+        return Ok(());
+    }
+    let source = folder.0.join(knob.replace('/', "-"));
+    fs::write(&source, format!("{value}\n"))
+        .with_context(|| format!("write {}", source.display()))?;
+    bind(&source, target)
 }
 
 fn layer(folder: NodeFolder<'_>, path: &str) -> Result<()> {

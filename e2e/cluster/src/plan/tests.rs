@@ -11,6 +11,8 @@ fn wish(name: &str, nodes: u8) -> Wish {
         runtime: Runtime::Containerd16,
         proxy_mode: ProxyMode::Nftables,
         cni: Cni::None,
+        plugins: Vec::new(),
+        own_boot_ids: false,
     }
 }
 
