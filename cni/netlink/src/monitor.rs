@@ -160,15 +160,29 @@ fn event(message: Message<'_>) -> Option<Event> {
 mod tests {
     use super::*;
     use crate::wire::Writer;
+    use crate::wire::tests::{Shape, body};
+
+    fn read(kind: u8, body: &[u8]) {
+        let mut w = Writer::default();
+        w.message(u16::from(kind), 0, |w| w.put(body));
+        Messages(w.bytes()).for_each(|message| drop(event(message)));
+    }
 
     #[test]
     fn any_notification_is_read_without_panic() {
         bolero::check!()
             .with_type::<(u8, Vec<u8>)>()
-            .for_each(|(kind, body)| {
-                let mut w = Writer::default();
-                w.message(u16::from(*kind), 0, |w| w.put(body));
-                Messages(w.bytes()).for_each(|message| drop(event(message)));
-            });
+            .for_each(|(kind, body)| read(*kind, body));
+    }
+
+    #[test]
+    fn any_notification_of_attributes_is_read_without_panic() {
+        let fuzz = bolero::check!().with_type::<(u8, [u8; 16], u8, Shape)>();
+        fuzz.for_each(|(kind, header, length, shape)| {
+            // Headers are of 8, 12 or 16 bytes, and begin with a family.
+            let mut header = header[..8 + usize::from(length % 3) * 4].to_vec();
+            header[0] = [0, 2, 7, 10][usize::from(header[0] % 4)];
+            read(16 + kind % 96, &body(&header, shape));
+        });
     }
 }

@@ -4,9 +4,11 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use nix::errno::Errno;
+use nix::libc::O_NONBLOCK;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::fstatfs;
@@ -51,7 +53,12 @@ impl NetNs {
             object: label.clone(),
             source,
         };
-        let fd = OwnedFd::from(File::open(path).map_err(failed)?);
+        // Opening a pipe that somebody left in place of a namespace must not wait for its other end.
+        let file = File::options()
+            .read(true)
+            .custom_flags(O_NONBLOCK)
+            .open(path);
+        let fd = OwnedFd::from(file.map_err(failed)?);
         let kind = fstatfs(&fd)
             .map_err(|errno| failed(io(errno)))?
             .filesystem_type();

@@ -4,9 +4,9 @@
 //! leaves behind when it is killed is removed by the next process that makes a namespace.
 //!
 //! Private to a [`Namespace`]: links, addresses, routes, neighbours, nftables, sockets, and the keys of
-//! `/proc/sys/net` as seen by a thread or command inside. Not private: the file system, `/sys/class/net`
-//! (it shows the namespace of whoever mounted `/sys`), process ids, and the abstract unix sockets of
-//! other namespaces are out of reach while path-bound ones are not.
+//! `/proc/sys/net` as seen by a thread or command inside, and abstract unix sockets. Not private: files and
+//! unix sockets with a path, process ids, and `/sys/class/net`, which shows the namespace of whoever
+//! mounted `/sys`.
 
 mod cable;
 mod echo;

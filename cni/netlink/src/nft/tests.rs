@@ -2,16 +2,25 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::Messages;
+use crate::wire::tests::{Shape, body};
+
+fn read_all(body: &[u8]) {
+    let _ = (Table::read(body), Chain::read(body), Set::read(body));
+    let _ = (Rule::read(body), Generation::read(body));
+    if let Some(entries) = element::read_list(body) {
+        let _ = element::assemble(entries, true);
+    }
+}
 
 #[test]
 fn any_object_is_read_without_panic() {
-    bolero::check!().for_each(|body: &[u8]| {
-        let _ = (Table::read(body), Chain::read(body), Set::read(body));
-        let _ = (Rule::read(body), Generation::read(body));
-        if let Some(entries) = element::read_list(body) {
-            let _ = element::assemble(entries, true);
-        }
-    });
+    bolero::check!().for_each(|body: &[u8]| read_all(body));
+}
+
+#[test]
+fn any_object_of_attributes_is_read_without_panic() {
+    let fuzz = bolero::check!().with_type::<([u8; 4], Shape)>();
+    fuzz.for_each(|(header, shape)| read_all(&body(header, shape)));
 }
 
 fn table() -> TableName {

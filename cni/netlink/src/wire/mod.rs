@@ -39,4 +39,4 @@ pub(crate) const fn align(length: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

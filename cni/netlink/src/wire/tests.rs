@@ -40,3 +40,26 @@ fn any_bytes_are_read_without_panic_or_endless_loop() {
         assert!(Messages(bytes).count() <= bytes.len() / super::HEADER + 1);
     });
 }
+
+/// Attributes in attributes in attributes: bytes that get further into a reader than mere noise.
+pub(crate) type Shape = Vec<(u8, Vec<(u8, Vec<(u8, Vec<u8>)>)>)>;
+
+/// The body of a message with a fixed part and attributes of this shape.
+pub(crate) fn body(header: &[u8], shape: &Shape) -> Vec<u8> {
+    // The kernel's numbers of attributes end well below this.
+    let number = |kind: &u8| u16::from(kind % 64);
+    let mut w = Writer::default();
+    w.put(header);
+    for (kind, inner) in shape {
+        w.nest(number(kind), |w| {
+            for (kind, inner) in inner {
+                w.nest(number(kind), |w| {
+                    for (kind, value) in inner {
+                        w.attr(number(kind), value);
+                    }
+                });
+            }
+        });
+    }
+    w.bytes().to_vec()
+}

@@ -45,6 +45,14 @@ fn what_is_no_namespace_is_refused_in_words() {
         "cannot open network namespace /nonexistent/ns: No such file or directory (os error 2)"
     );
     assert!(error.is_not_found());
+    let error = NetNs::open("/proc/self/ns/mnt")
+        .unwrap()
+        .enter()
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot enter network namespace /proc/self/ns/mnt: Invalid argument (os error 22) (the file is no network namespace)"
+    );
 }
 
 #[test]
