@@ -1,6 +1,7 @@
 //! Asks the container runtime which pod sandboxes exist (CRI v1 over its unix socket).
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub(super) enum CriError {
     #[error("cannot reach the container runtime at {path}: {source}; check gc.runtimeEndpoint")]
     Connect {
         path: PathBuf,
-        source: tonic::transport::Error,
+        source: Box<dyn Error + Send + Sync>,
     },
     #[error("the container runtime at {path} cannot list pod sandboxes: {message}")]
     List { path: PathBuf, message: String },
@@ -46,9 +47,9 @@ pub(super) async fn sandboxes(socket: &Path) -> Result<BTreeSet<String>, CriErro
         .connect_timeout(TIMEOUT)
         .connect_with_connector(connect)
         .await
-        .map_err(|source| CriError::Connect {
+        .map_err(|error| CriError::Connect {
             path: socket.to_owned(),
-            source,
+            source: cause(error),
         })?;
     let mut client = proto::runtime_service_client::RuntimeServiceClient::new(channel)
         .max_decoding_message_size(64 << 20);
@@ -65,4 +66,13 @@ pub(super) async fn sandboxes(socket: &Path) -> Result<BTreeSet<String>, CriErro
         .into_iter()
         .map(|sandbox| sandbox.id)
         .collect())
+}
+
+/// What lies behind a transport error, whose own text says nothing.
+fn cause(error: tonic::transport::Error) -> Box<dyn Error + Send + Sync> {
+    let mut deepest: &dyn Error = &error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string().into()
 }

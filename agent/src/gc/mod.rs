@@ -120,7 +120,9 @@ impl Leases {
     async fn collect(&self, gc: &Gc) {
         let mut suspects = Suspects::default();
         loop {
-            match self.pass(gc, &mut suspects).await {
+            let result = self.pass(gc, &mut suspects).await;
+            let failed = result.is_err();
+            match result {
                 Ok(removed) => {
                     self.metrics.gc_passes.inc();
                     self.metrics
@@ -142,11 +144,12 @@ impl Leases {
                     tracing::warn!("lease collection skipped: {error}");
                 }
             }
-            // A suspect is looked at again as soon as it may be removed.
-            let pause = if suspects.is_empty() {
-                gc.period
-            } else {
+            // A suspect is looked at again as soon as it may be removed, a failed pass repeated then.
+            let soon = failed || !suspects.is_empty();
+            let pause = if soon {
                 gc.period.min(gc.min_age)
+            } else {
+                gc.period
             };
             tokio::time::sleep(pause.max(Duration::from_millis(1))).await;
         }

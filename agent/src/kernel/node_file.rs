@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use fairlead_cni_node::node_file::{MTU_MIN, MTU_MIN_V6};
+use fairlead_cni_node::node_file::{MTU_MAX, MTU_MIN, MTU_MIN_V6};
 use fairlead_cni_node::{Mode, NodeFile};
 use ipnetwork::IpNetwork;
 
@@ -84,23 +84,22 @@ pub fn wanted(
     let Some(own) = view.own.as_ref().filter(|own| !own.ranges.is_empty()) else {
         return Ok(None);
     };
-    let mut uplinks = Vec::new();
-    for address in own.addresses.iter() {
-        uplinks.push(
-            facts
-                .carrier(address)
-                .ok_or(Condition::NoUplink { address })?,
-        );
-    }
-    let smallest = uplinks.iter().min_by_key(|link| link.mtu);
     let min = if own.ranges.iter().any(IpNetwork::is_ipv6) {
         MTU_MIN_V6
     } else {
         MTU_MIN
     };
+    let carriers: Vec<_> = own
+        .addresses
+        .iter()
+        .map(|a| (a, facts.carrier(a)))
+        .collect();
+    let smallest = carriers
+        .iter()
+        .filter_map(|(_, link)| *link)
+        .min_by_key(|link| link.mtu);
     let mtu = match (mtu, smallest) {
-        (Some(mtu), _) => mtu,
-        (None, None) => return Ok(None),
+        // The kernel takes IPv6 from a link below 1280, so this comes before a missing address.
         (None, Some(link)) if link.mtu < min => {
             return Err(Condition::SmallMtu {
                 link: link.name.to_string(),
@@ -108,8 +107,16 @@ pub fn wanted(
                 min,
             });
         }
-        (None, Some(link)) => link.mtu.min(fairlead_cni_node::node_file::MTU_MAX),
+        (Some(mtu), _) => mtu,
+        (None, Some(link)) => link.mtu.min(MTU_MAX),
+        (None, None) => 0,
     };
+    if let Some((address, _)) = carriers.iter().find(|(_, link)| link.is_none()) {
+        return Err(Condition::NoUplink { address: *address });
+    }
+    if carriers.is_empty() {
+        return Ok(None);
+    }
     let file = NodeFile::new(own.name.clone(), mode, own.ranges.clone(), mtu);
     file.map(Some).map_err(|error| Condition::Failing {
         text: error.to_string(),

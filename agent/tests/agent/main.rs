@@ -1,0 +1,11 @@
+//! The agent as a process in nodes that are network namespaces, over the real kernel.
+
+mod api;
+mod config;
+mod gc;
+mod harness;
+mod install;
+mod peers;
+mod routes;
+mod rules;
+mod status;

@@ -1,0 +1,273 @@
+//! Routes to peers: they appear, follow the cluster, and come back whatever takes them away.
+
+use anyhow::Result;
+use fairlead_e2e_lab::{Snapshot, can_reach, serve_echo, wait_until};
+
+use crate::harness::{Agent, Cluster, LIMIT, ip, name, node_routes, object, pod, ranges, routed};
+
+/// Two nodes, of which the first has a ready agent.
+fn pair(extra: &str) -> Result<(Cluster, Agent)> {
+    let cluster = Cluster::new(2)?;
+    let agent = cluster.agent(0, extra)?;
+    agent.wait_ready()?;
+    Ok((cluster, agent))
+}
+
+fn wait_routed(cluster: &Cluster, agent: &Agent, n: usize) -> Result<()> {
+    agent.wait(&format!("{n} routes"), || Ok(routed(cluster.ns(0))? == n))
+}
+
+#[test]
+fn three_nodes_reach_each_others_pod_ranges_over_both_families() -> Result<()> {
+    let cluster = Cluster::new(3)?;
+    let agents = (0..3)
+        .map(|number| cluster.agent(number, ""))
+        .collect::<Result<Vec<_>>>()?;
+    for (agent, node) in agents.iter().zip(0..) {
+        agent.wait_ready()?;
+        assert_eq!(routed(cluster.ns(node))?, 4);
+    }
+    for address in ["10.244.1.9/32", "fd00:244:1::9/128"] {
+        ip(cluster.ns(1), &format!("address add {address} dev lo"))?;
+    }
+    let _echo = serve_echo(cluster.ns(1), 7)?;
+    for address in ["10.244.1.9:7", "[fd00:244:1::9]:7"] {
+        assert!(can_reach(cluster.ns(0), address.parse()?)?, "{address}");
+        assert!(can_reach(cluster.ns(2), address.parse()?)?, "{address}");
+    }
+    assert_eq!(
+        agents[0].metric("fairlead_routes_wanted{family=\"ipv6\"}")?,
+        3.0
+    );
+    assert_eq!(
+        agents[0].metric("fairlead_routes_actual{family=\"ipv6\"}")?,
+        3.0
+    );
+    Ok(())
+}
+
+#[test]
+fn routes_are_plain_gateway_routes_with_our_protocol() -> Result<()> {
+    let (cluster, _agent) = pair("")?;
+    let text = ip(cluster.ns(0), "route show proto 76")?;
+    let mut lines: Vec<&str> = text.lines().map(str::trim).collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "10.244.1.0/24 via 192.0.2.2 dev eth0",
+            "unreachable 10.244.0.0/24 metric 4293918720"
+        ]
+    );
+    Ok(())
+}
+
+#[test]
+fn routes_that_somebody_deletes_or_takes_come_back_as_repairs() -> Result<()> {
+    let (cluster, agent) = pair("resyncPeriod: 1h")?;
+    let repairs = "fairlead_repairs_total{object=\"route\"}";
+    let before = node_routes(cluster.ns(0))?;
+    ip(cluster.ns(0), "route del 10.244.1.0/24")?;
+    agent.wait("routes are back", || {
+        Ok(node_routes(cluster.ns(0))? == before)
+    })?;
+    agent.wait("a repair is counted", || Ok(agent.metric(repairs)? >= 1.0))?;
+
+    ip(cluster.ns(0), "route replace blackhole 10.244.1.0/24")?;
+    agent.wait("the route is ours again", || {
+        Ok(node_routes(cluster.ns(0))? == before)
+    })?;
+
+    ip(cluster.ns(0), "-6 route flush proto 76")?;
+    agent.wait("routes are back", || {
+        Ok(node_routes(cluster.ns(0))? == before)
+    })
+}
+
+#[test]
+fn a_link_that_goes_down_and_up_has_its_routes_again() -> Result<()> {
+    let (cluster, agent) = pair("resyncPeriod: 1h")?;
+    let link = |state| ip(cluster.ns(0), &format!("link set eth0 {state}"));
+    for _ in 0..3 {
+        link("down")?;
+        agent.wait("the kernel drops the route", || {
+            Ok(!node_routes(cluster.ns(0))?
+                .iter()
+                .any(|route| route.contains("192.0.2.2")))
+        })?;
+        link("up")?;
+        agent.wait("the route is back", || {
+            Ok(node_routes(cluster.ns(0))?
+                .iter()
+                .any(|route| route.contains("192.0.2.2")))
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn plain_routes_outlive_a_loss_of_carrier_even_without_the_agent() -> Result<()> {
+    let (cluster, agent) = pair("")?;
+    let before = node_routes(cluster.ns(0))?;
+    let _folder = agent.terminate()?;
+    let port = |state| ip(&cluster.underlay.switch, &format!("link set n0 {state}"));
+    let carrier = |on| {
+        let node = cluster.node(0);
+        wait_until(LIMIT, "carrier", || {
+            Ok(node.ns.netlink()?.link_by_index(node.link)?.is_running() == on)
+        })
+    };
+    port("down")?;
+    carrier(false)?;
+    port("up")?;
+    carrier(true)?;
+    assert_eq!(node_routes(cluster.ns(0))?, before);
+    Ok(())
+}
+
+#[test]
+fn a_link_that_is_deleted_and_made_again_has_its_routes_again() -> Result<()> {
+    let (cluster, agent) = pair("resyncPeriod: 1h")?;
+    ip(cluster.ns(0), "link del eth0")?;
+    agent.wait_condition("no interface carries 192.0.2.1, the address of this node")?;
+    fairlead_e2e_lab::connect(&cluster.underlay.switch, "again", cluster.ns(0), "eth0")?;
+    ip(&cluster.underlay.switch, "link set again master underlay")?;
+    ip(cluster.ns(0), "address add 192.0.2.1/24 dev eth0")?;
+    ip(cluster.ns(0), "address add 2001:db8::1/64 dev eth0 nodad")?;
+    wait_routed(&cluster, &agent, 2)?;
+    agent.wait_no_condition("NoUplink")
+}
+
+#[test]
+fn routes_of_others_are_left_alone_and_one_in_the_way_is_told() -> Result<()> {
+    let cluster = Cluster::new(2)?;
+    ip(cluster.ns(0), "route add 10.244.1.0/24 via 192.0.2.77")?;
+    ip(cluster.ns(0), "route add 10.99.0.0/16 via 192.0.2.77")?;
+    let agent = cluster.agent(0, "resyncPeriod: 1h")?;
+    agent.wait_condition(
+        "RouteTaken: a route to pod range 10.244.1.0/24 that is not Fairlead's stands in the way; \
+         remove it (ip route show 10.244.1.0/24) and Fairlead sets its own",
+    )?;
+    ip(cluster.ns(0), "route del 10.244.1.0/24")?;
+    wait_routed(&cluster, &agent, 2)?;
+    agent.wait_no_condition("RouteTaken")?;
+    let text = ip(cluster.ns(0), "route show 10.99.0.0/16")?;
+    assert!(text.contains("via 192.0.2.77"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_resync_without_changes_writes_nothing() -> Result<()> {
+    let (_cluster, agent) = pair("resyncPeriod: 50ms")?;
+    agent.wait_passes(2)?;
+    let before = agent.writes()?;
+    agent.wait_passes(5)?;
+    assert_eq!(agent.writes()?, before);
+    Ok(())
+}
+
+#[test]
+fn routes_follow_nodes_that_join_move_and_leave() -> Result<()> {
+    let (cluster, agent) = pair("resyncPeriod: 1h")?;
+    let peer = cluster.node(1);
+    cluster.write(
+        "n2",
+        &object("n2", &["192.0.2.50".parse()?], &ranges(2)[..1]),
+    )?;
+    wait_routed(&cluster, &agent, 3)?;
+    cluster.write(
+        "n2",
+        &object(
+            "n2",
+            &["192.0.2.51".parse()?],
+            &["10.244.77.0/24".to_owned()],
+        ),
+    )?;
+    agent.wait("the route moves", || {
+        let routes = node_routes(cluster.ns(0))?;
+        Ok(routes
+            .iter()
+            .any(|r| r.contains("10.244.77.0/24") && r.contains("192.0.2.51"))
+            && routes.iter().all(|r| !r.contains("192.0.2.50")))
+    })?;
+    // Two nodes swap their addresses.
+    cluster.write(
+        "n2",
+        &object("n2", &[peer.v4.into()], &["10.244.77.0/24".to_owned()]),
+    )?;
+    cluster.write(
+        "n1",
+        &object("n1", &["192.0.2.51".parse()?, peer.v6.into()], &ranges(1)),
+    )?;
+    agent.wait("routes are swapped", || {
+        let routes = node_routes(cluster.ns(0))?;
+        Ok(routes
+            .iter()
+            .any(|r| r.contains("10.244.77.0/24") && r.contains("via 192.0.2.2 "))
+            && routes
+                .iter()
+                .any(|r| r.contains("10.244.1.0/24") && r.contains("192.0.2.51")))
+    })?;
+    cluster.remove("n1")?;
+    cluster.remove("n2")?;
+    wait_routed(&cluster, &agent, 0)
+}
+
+#[test]
+fn this_nodes_own_range_may_change() -> Result<()> {
+    let (cluster, agent) = pair("resyncPeriod: 1h")?;
+    let node = cluster.node(0);
+    let other = ["10.244.99.0/24".to_owned(), "fd00:244:99::/64".to_owned()];
+    cluster.write(
+        &name(0),
+        &object(&name(0), &[node.v4.into(), node.v6.into()], &other),
+    )?;
+    agent.wait("the node file follows", || {
+        Ok(crate::harness::read(&agent.path("run/node.json")).contains("10.244.99.0/24"))
+    })?;
+    agent.wait("the unreachable route follows", || {
+        let routes = node_routes(cluster.ns(0))?;
+        Ok(routes.iter().any(|r| r.contains("10.244.99.0/24"))
+            && routes.iter().all(|r| !r.contains("10.244.0.0/24")))
+    })
+}
+
+#[test]
+fn ending_the_agent_leaves_all_state_and_starting_it_again_changes_nothing() -> Result<()> {
+    let (cluster, agent) = pair("")?;
+    let before = Snapshot::of(cluster.ns(0))?;
+    let folder = agent.terminate()?;
+    assert_eq!(before.diff(&Snapshot::of(cluster.ns(0))?), "");
+    assert!(folder.path().join("run/node.json").exists());
+    assert!(folder.path().join("conf/05-fairlead.conflist").exists());
+
+    let agent = cluster.agent(0, "")?;
+    agent.wait_ready()?;
+    assert_eq!(before.diff(&Snapshot::of(cluster.ns(0))?), "");
+    assert_eq!(
+        agent.metric("fairlead_writes_total{object=\"route\"}")?,
+        0.0
+    );
+    assert_eq!(
+        agent.metric("fairlead_writes_total{object=\"nftables\"}")?,
+        0.0
+    );
+    assert_eq!(
+        agent.metric("fairlead_writes_total{object=\"sysctl\"}")?,
+        0.0
+    );
+    Ok(())
+}
+
+#[test]
+fn host_side_routes_of_pods_are_not_touched() -> Result<()> {
+    let (cluster, agent) = pair("resyncPeriod: 50ms")?;
+    let pod = pod(cluster.ns(0), 0)?;
+    agent.wait_passes(3)?;
+    assert!(
+        node_routes(cluster.ns(0))?
+            .iter()
+            .any(|route| route.contains(&format!("{}/32", pod.v4)))
+    );
+    Ok(())
+}

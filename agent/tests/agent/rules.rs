@@ -1,0 +1,253 @@
+//! nftables: masquerade to outside of the cluster, and forward chains of others.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::Result;
+use fairlead_e2e_lab::{Namespace, can_reach, serve_echo, source_seen};
+
+use crate::harness::{Agent, Cluster, Pod, ip, pod};
+
+/// Two nodes with agents and a pod each, and a third that stands for the world: it has no routes to
+/// pods.
+struct World {
+    cluster: Cluster,
+    agents: [Agent; 2],
+    pods: [Pod; 2],
+}
+
+fn world(extra: &str) -> Result<World> {
+    let cluster = Cluster::new(3)?;
+    cluster.remove("n2")?;
+    let agents = [cluster.agent(0, extra)?, cluster.agent(1, extra)?];
+    for agent in &agents {
+        agent.wait_ready()?;
+    }
+    let pods = [pod(cluster.ns(0), 0)?, pod(cluster.ns(1), 1)?];
+    // Neighbours for forwarded packets are asked for from the link-local address.
+    for ns in [cluster.ns(0), cluster.ns(1)] {
+        agents[0].wait("duplicate address detection", || {
+            Ok(ip(ns, "-6 address show tentative")?.is_empty())
+        })?;
+    }
+    Ok(World {
+        cluster,
+        agents,
+        pods,
+    })
+}
+
+impl World {
+    fn outside(&self) -> [IpAddr; 2] {
+        let node = self.cluster.node(2);
+        [node.v4.into(), node.v6.into()]
+    }
+
+    fn node(&self) -> [IpAddr; 2] {
+        let node = self.cluster.node(0);
+        [node.v4.into(), node.v6.into()]
+    }
+
+    /// Whom a service sees when the first pod asks it.
+    fn seen(&self, service: IpAddr) -> Result<Option<IpAddr>> {
+        source_seen(&self.pods[0].ns, SocketAddr::new(service, 7))
+    }
+}
+
+fn nft(ns: &Namespace, script: &str) -> Result<String> {
+    ns.output("nft", &[script])
+}
+
+#[test]
+fn pods_leave_the_cluster_with_the_nodes_address_and_stay_themselves_within() -> Result<()> {
+    let world = world("")?;
+    let _outside = serve_echo(world.cluster.ns(2), 7)?;
+    let _inside = serve_echo(&world.pods[1].ns, 7)?;
+    for (outside, node) in world.outside().into_iter().zip(world.node()) {
+        assert_eq!(world.seen(outside)?, Some(node));
+    }
+    let (peer, own) = (&world.pods[1], &world.pods[0]);
+    assert_eq!(world.seen(peer.v4)?, Some(own.v4));
+    assert_eq!(world.seen(peer.v6)?, Some(own.v6));
+    let rules = nft(world.cluster.ns(0), "list chain inet fairlead postrouting")?;
+    assert!(
+        rules.contains(
+            "ip saddr @pods4 ip daddr != @exempt4 masquerade fully-random comment \
+             \"pods to outside of the cluster\""
+        ),
+        "{rules}"
+    );
+    assert!(rules.contains("priority srcnat"), "{rules}");
+    Ok(())
+}
+
+#[test]
+fn ranges_that_know_the_way_back_are_exempt() -> Result<()> {
+    let world = world(
+        "masquerade: {randomFully: false, nonMasqueradeCIDRs: [192.0.2.3/32, '2001:db8::3/128']}",
+    )?;
+    // The world outside learns the way back.
+    for (range, via) in [
+        ("10.244.0.0/24", "192.0.2.1"),
+        ("fd00:244:0::/64", "2001:db8::1"),
+    ] {
+        ip(world.cluster.ns(2), &format!("route add {range} via {via}"))?;
+    }
+    let _outside = serve_echo(world.cluster.ns(2), 7)?;
+    let [v4, v6] = world.outside();
+    assert_eq!(world.seen(v4)?, Some(world.pods[0].v4));
+    assert_eq!(world.seen(v6)?, Some(world.pods[0].v6));
+    Ok(())
+}
+
+#[test]
+fn masquerade_that_is_off_leaves_no_table() -> Result<()> {
+    let cluster = Cluster::new(1)?;
+    let agent = cluster.agent(0, "")?;
+    agent.wait_ready()?;
+    assert!(nft(cluster.ns(0), "list tables")?.contains("table inet fairlead"));
+    drop(agent);
+    let agent = cluster.agent(0, "masquerade: {enabled: false}")?;
+    agent.wait_ready()?;
+    assert_eq!(nft(cluster.ns(0), "list tables")?, "");
+    Ok(())
+}
+
+#[test]
+fn our_table_is_repaired_when_somebody_changes_or_flushes_it() -> Result<()> {
+    let cluster = Cluster::new(2)?;
+    let agent = cluster.agent(0, "resyncPeriod: 1h")?;
+    agent.wait_ready()?;
+    let before = nft(cluster.ns(0), "list table inet fairlead")?;
+    let repairs = || agent.metric("fairlead_repairs_total{object=\"nftables\"}");
+    for change in [
+        "flush ruleset",
+        "flush chain inet fairlead postrouting",
+        "flush set inet fairlead pods4",
+        "add element inet fairlead exempt4 { 203.0.113.0/24 }",
+        "add rule inet fairlead postrouting drop",
+        "add chain inet fairlead other",
+    ] {
+        let counted = repairs()?;
+        nft(cluster.ns(0), change)?;
+        agent.wait(change, || {
+            Ok(nft(cluster.ns(0), "list table inet fairlead").ok().as_ref() == Some(&before))
+        })?;
+        agent.wait("a repair is counted", || Ok(repairs()? > counted))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn sets_follow_the_cluster() -> Result<()> {
+    let cluster = Cluster::new(2)?;
+    let agent = cluster.agent(0, "resyncPeriod: 1h")?;
+    agent.wait_ready()?;
+    let has = |range: &str| Ok(nft(cluster.ns(0), "list set inet fairlead pods4")?.contains(range));
+    agent.wait("both ranges", || has("10.244.0.0/23"))?;
+    cluster.remove("n1")?;
+    agent.wait("one range", || has("10.244.0.0/24"))
+}
+
+#[test]
+fn a_foreign_chain_that_drops_is_told_with_the_command_that_opens_it() -> Result<()> {
+    let world = world("resyncPeriod: 1h")?;
+    let _inside = serve_echo(&world.pods[1].ns, 7)?;
+    let to = SocketAddr::new(world.pods[1].v4, 7);
+    assert!(can_reach(&world.pods[0].ns, to)?);
+
+    let ns = world.cluster.ns(0);
+    nft(ns, "add table inet other")?;
+    nft(
+        ns,
+        "add chain inet other fw { type filter hook forward priority 0; policy drop; }",
+    )?;
+    let agent = &world.agents[0];
+    let command = "nft insert rule inet other fw iifname \"fl*\" accept \
+                   comment '\"fairlead: accept forwarded pod traffic\"' && nft insert rule inet other fw \
+                   oifname \"fl*\" accept comment '\"fairlead: accept forwarded pod traffic\"'";
+    agent.wait_condition(&format!(
+        "ForwardDrop: chain fw of nftables table inet other drops forwarded pod traffic (policy drop); \
+         allow it with: {command}"
+    ))?;
+    assert_eq!(
+        agent.metric("fairlead_conditions{condition=\"ForwardDrop\"}")?,
+        1.0
+    );
+    assert!(!can_reach(&world.pods[0].ns, to)?);
+
+    ns.output("sh", &["-c", command])?;
+    agent.wait_no_condition("ForwardDrop")?;
+    assert!(can_reach(&world.pods[0].ns, to)?);
+    Ok(())
+}
+
+#[test]
+fn forward_accept_keeps_one_rule_at_the_head_of_chains_that_drop() -> Result<()> {
+    let world = world("resyncPeriod: 1h\nforwardAccept: true")?;
+    let _inside = serve_echo(&world.pods[1].ns, 7)?;
+    let ns = world.cluster.ns(0);
+    let agent = &world.agents[0];
+    nft(ns, "add table ip filter")?;
+    nft(
+        ns,
+        "add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }",
+    )?;
+    nft(ns, "add rule ip filter FORWARD counter drop")?;
+    nft(ns, "add table inet firewalld")?;
+    nft(
+        ns,
+        "add chain inet firewalld filter_FORWARD { type filter hook forward priority 10; }",
+    )?;
+    nft(
+        ns,
+        "add rule inet firewalld filter_FORWARD reject with icmpx admin-prohibited",
+    )?;
+
+    let rule = "meta mark & 0x08000000 == 0x08000000 accept \
+                comment \"fairlead: accept forwarded pod traffic\"";
+    let first = |table: &str, chain: &str| -> Result<String> {
+        let text = nft(ns, &format!("list chain {table} {chain}"))?;
+        Ok(text.lines().nth(3).unwrap_or_default().trim().to_owned())
+    };
+    let chains = [
+        ("ip filter", "FORWARD"),
+        ("inet firewalld", "filter_FORWARD"),
+    ];
+    for (table, chain) in chains {
+        agent.wait(&format!("our rule in {table}"), || {
+            Ok(first(table, chain)? == rule)
+        })?;
+    }
+    for to in [world.pods[1].v4, world.pods[1].v6] {
+        assert!(
+            can_reach(&world.pods[0].ns, SocketAddr::new(to, 7))?,
+            "{to}"
+        );
+    }
+    agent.wait_no_condition("ForwardDrop")?;
+
+    // Somebody puts another rule before ours, and removes ours.
+    nft(ns, "insert rule ip filter FORWARD counter drop")?;
+    agent.wait("ours is first again", || {
+        Ok(first("ip filter", "FORWARD")? == rule)
+    })?;
+    nft(ns, "flush chain inet firewalld filter_FORWARD")?;
+    nft(ns, "add rule inet firewalld filter_FORWARD drop")?;
+    agent.wait("ours is back", || {
+        Ok(first("inet firewalld", "filter_FORWARD")? == rule)
+    })?;
+    let listed = nft(ns, "list ruleset")?;
+    assert_eq!(
+        listed.matches("fairlead: accept forwarded").count(),
+        2,
+        "{listed}"
+    );
+
+    // Nothing drops any more: our rule goes.
+    nft(ns, "flush chain inet firewalld filter_FORWARD")?;
+    nft(ns, "flush chain ip filter FORWARD")?;
+    nft(ns, "chain ip filter FORWARD { policy accept; }")?;
+    agent.wait("no rule of ours", || {
+        Ok(!nft(ns, "list ruleset")?.contains("fairlead: accept forwarded"))
+    })
+}
