@@ -48,7 +48,7 @@ bench: ## Measure against the reference plugins, as ratios
 	@echo "== bench: our plugins and the reference's, side by side"
 	@e2e/tools/build.sh cni
 	@$(MAKE) plugin
-	@FAIRLEAD_CNI=$(PLUGIN) cargo bench -p fairlead-e2e-benches
+	@FAIRLEAD_CNI=$(PLUGIN) cargo run --release --package fairlead-e2e-benches
 
 .PHONY: lint
 lint: ## Check formatting and lints

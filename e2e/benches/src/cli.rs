@@ -1,0 +1,97 @@
+//! The command line, and the order of a run.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use nix::sys::prctl::set_child_subreaper;
+
+use crate::report::Report;
+use crate::subject::Programs;
+use crate::{attach, burst, goals, ipam, kernel};
+
+/// Compares this project's plugins with the reference plugins, in namespaces of its own.
+#[derive(Debug, clap::Parser)]
+#[command(version)]
+pub struct Args {
+    /// A tenth of the operations: sooner done, with rough percentiles.
+    #[arg(long)]
+    quick: bool,
+    /// Our static plugin.
+    #[arg(
+        long,
+        env = "FAIRLEAD_CNI",
+        default_value = "target/static/x86_64-unknown-linux-gnu/plugin/fairlead-cni",
+        value_name = "FILE"
+    )]
+    plugin: PathBuf,
+    /// The directory of the reference's `bridge` and `host-local`.
+    #[arg(long, default_value = ".cache/bin/cni", value_name = "DIRECTORY")]
+    reference: PathBuf,
+    /// Only these parts, in this order.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "attach,burst,ipam,kernel"
+    )]
+    only: Vec<Part>,
+    /// Writes the tables also to this file, in Markdown.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// A part of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// ADD, CHECK and DEL.
+    Attach,
+    /// 250 pods at once.
+    Burst,
+    /// Addresses alone.
+    Ipam,
+    /// Kernel work alone.
+    Kernel,
+}
+
+/// How often things are repeated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scale {
+    /// Operations in a round.
+    pub(crate) operations: usize,
+    /// Rounds, in which the subjects take turns.
+    pub(crate) rounds: usize,
+}
+
+/// Runs the benches and prints the tables.
+///
+/// # Errors
+/// A program is missing, a plugin fails, or the kernel refuses a namespace.
+pub fn run(args: &Args) -> Result<()> {
+    set_child_subreaper(true).context("adopt the processes that plugins leave behind")?;
+    let programs = Programs::new(&args.plugin, &args.reference)?;
+    let scale = if args.quick {
+        Scale {
+            operations: 32,
+            rounds: 1,
+        }
+    } else {
+        Scale {
+            operations: 64,
+            rounds: 5,
+        }
+    };
+    let mut report = Report::new();
+    for part in &args.only {
+        match part {
+            Part::Attach => attach::measure(&programs, scale, &mut report)?,
+            Part::Burst => burst::measure(&programs, &mut report)?,
+            Part::Ipam => ipam::measure(&programs, scale, &mut report)?,
+            Part::Kernel => kernel::measure(scale, &mut report)?,
+        }
+    }
+    let text = format!("{}{}", report.tables(), goals::table(&report));
+    report.print(&text)?;
+    if let Some(path) = &args.output {
+        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! Tables in Markdown; progress goes to standard error.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::call::Verb;
+use crate::sample::Sample;
+use crate::subject::{Kind, Network};
+
+/// One verb of all subjects under the same conditions.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) network: Network,
+    pub(crate) before: usize,
+    pub(crate) at_once: usize,
+    pub(crate) verb: Verb,
+    pub(crate) samples: Vec<(Kind, Sample)>,
+}
+
+impl Row {
+    pub(crate) fn of(&self, kind: Kind) -> Option<&Sample> {
+        self.samples
+            .iter()
+            .find(|(known, _)| *known == kind)
+            .map(|(_, sample)| sample)
+    }
+}
+
+/// One way to keep addresses.
+#[derive(Debug, Clone)]
+pub(crate) struct IpamRow {
+    pub(crate) name: &'static str,
+    pub(crate) leases: usize,
+    pub(crate) allocate: Sample,
+    pub(crate) free: Sample,
+}
+
+/// One way to connect a pod.
+#[derive(Debug, Clone)]
+pub(crate) struct KernelRow {
+    pub(crate) name: &'static str,
+    pub(crate) made: Sample,
+    pub(crate) deleted: Sample,
+}
+
+/// Everything measured so far.
+#[derive(Debug)]
+pub(crate) struct Report {
+    start: Instant,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) ipam: Vec<IpamRow>,
+    text: String,
+    title: String,
+}
+
+impl Report {
+    pub(crate) fn new() -> Self {
+        let (rows, ipam) = (Vec::new(), Vec::new());
+        Self {
+            start: Instant::now(),
+            rows,
+            ipam,
+            text: String::new(),
+            title: String::new(),
+        }
+    }
+
+    /// Says what is going on.
+    pub(crate) fn progress(&self, what: &str) {
+        let seconds = self.start.elapsed().as_secs();
+        let _ = writeln!(std::io::stderr(), "[{seconds:4} s] {what}");
+    }
+
+    pub(crate) fn row(&mut self, title: &str, row: Row) {
+        self.begin(
+            title,
+            "| verb | at once | plugin | p50 ms | p99 ms | CPU ms | released ms | p50 ratio | CPU ratio |",
+        );
+        let reference = row.of(Kind::Reference);
+        for (kind, sample) in &row.samples {
+            let ratios = match reference {
+                Some(reference) if *kind != Kind::Reference => (
+                    ratio(sample.p50(), reference.p50()),
+                    ratio(sample.cpu_each(), reference.cpu_each()),
+                ),
+                _ => (String::new(), String::new()),
+            };
+            let released = if sample.released.is_empty() {
+                String::new()
+            } else {
+                ms(sample.released_p50())
+            };
+            self.line(&[
+                row.verb.name(),
+                &row.at_once.to_string(),
+                kind.name(),
+                &ms(sample.p50()),
+                &ms(sample.p99()),
+                &ms(sample.cpu_each()),
+                &released,
+                &ratios.0,
+                &ratios.1,
+            ]);
+        }
+        self.rows.push(row);
+    }
+
+    /// ADDs and DELs of each subject.
+    pub(crate) fn burst(&mut self, network: Network, samples: &[(Kind, Sample, Sample)]) {
+        self.begin(
+            "A burst of 250 pods, 32 at once",
+            "| network | verb | plugin | all done s | per second | p50 ms | p99 ms | CPU ms | time ratio |",
+        );
+        let reference = samples.iter().find(|(kind, ..)| *kind == Kind::Reference);
+        for verb in [Verb::Add, Verb::Del] {
+            let of = |(_, add, del): &(Kind, Sample, Sample)| {
+                if verb == Verb::Add {
+                    add.clone()
+                } else {
+                    del.clone()
+                }
+            };
+            for subject in samples {
+                let sample = of(subject);
+                let against = reference.filter(|_| subject.0 != Kind::Reference);
+                let times = against.map_or_else(String::new, |r| ratio(sample.total, of(r).total));
+                self.line(&[
+                    network.name(),
+                    verb.name(),
+                    subject.0.name(),
+                    &format!("{:.2}", sample.total.as_secs_f64()),
+                    &format!("{:.0}", sample.rate()),
+                    &ms(sample.p50()),
+                    &ms(sample.p99()),
+                    &ms(sample.cpu_each()),
+                    &times,
+                ]);
+            }
+        }
+    }
+
+    pub(crate) fn ipam(&mut self, row: IpamRow) {
+        self.begin(
+            "Addresses alone, IPv4",
+            "| leases | how | allocate p50 µs | p99 µs | CPU µs | free p50 µs | p99 µs | CPU µs |",
+        );
+        let (allocate, free) = (&row.allocate, &row.free);
+        self.line(&[
+            &row.leases.to_string(),
+            row.name,
+            &us(allocate.p50()),
+            &us(allocate.p99()),
+            &us(allocate.cpu_each()),
+            &us(free.p50()),
+            &us(free.p99()),
+            &us(free.cpu_each()),
+        ]);
+        self.ipam.push(row);
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "as the other rows")]
+    pub(crate) fn kernel(&mut self, row: KernelRow) {
+        self.begin(
+            "Bare kernel work in process, IPv4",
+            "| pair | make p50 ms | p99 ms | CPU ms | delete p50 ms | p99 ms | CPU ms |",
+        );
+        self.line(&[
+            row.name,
+            &ms(row.made.p50()),
+            &ms(row.made.p99()),
+            &ms(row.made.cpu_each()),
+            &ms(row.deleted.p50()),
+            &ms(row.deleted.p99()),
+            &ms(row.deleted.cpu_each()),
+        ]);
+    }
+
+    /// All tables so far.
+    pub(crate) fn tables(&self) -> &str {
+        &self.text
+    }
+
+    /// Writes to standard output.
+    pub(crate) fn print(&self, text: &str) -> Result<()> {
+        self.progress("done");
+        Ok(std::io::stdout().write_all(text.as_bytes())?)
+    }
+
+    fn begin(&mut self, title: &str, head: &str) {
+        if self.title != title {
+            title.clone_into(&mut self.title);
+            let columns = head.matches('|').count() - 1;
+            let _ = writeln!(
+                self.text,
+                "\n### {title}\n\n{head}\n|{}",
+                " --- |".repeat(columns)
+            );
+        }
+    }
+
+    fn line(&mut self, cells: &[&str]) {
+        let _ = writeln!(self.text, "| {} |", cells.join(" | "));
+    }
+}
+
+pub(crate) fn ms(time: Duration) -> String {
+    format!("{:.2}", time.as_secs_f64() * 1e3)
+}
+
+pub(crate) fn us(time: Duration) -> String {
+    format!("{:.0}", time.as_secs_f64() * 1e6)
+}
+
+/// `1/6.2` where ours is faster, `1.30` where it is not.
+pub(crate) fn ratio(ours: Duration, theirs: Duration) -> String {
+    let (ours, theirs) = (ours.as_secs_f64(), theirs.as_secs_f64());
+    if ours <= 0.0 || theirs <= 0.0 {
+        String::new()
+    } else if ours < theirs {
+        format!("1/{:.1}", theirs / ours)
+    } else {
+        format!("{:.2}", ours / theirs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_say_which_side_is_faster() {
+        let ms = Duration::from_millis;
+        assert_eq!(ratio(ms(2), ms(20)), "1/10.0");
+        assert_eq!(ratio(ms(13), ms(10)), "1.30");
+        assert_eq!(ratio(ms(0), ms(10)), "");
+    }
+
+    #[test]
+    fn a_title_begins_one_table() {
+        let mut report = Report::new();
+        for name in ["routed", "bridged"] {
+            let (made, deleted) = (Sample::default(), Sample::default());
+            report.kernel(KernelRow {
+                name,
+                made,
+                deleted,
+            });
+        }
+        let text = report.tables();
+        assert_eq!(
+            (text.matches("###").count(), text.matches(" --- |").count()),
+            (1, 7)
+        );
+        assert!(text.contains("| routed | 0.00 |") && text.contains("| bridged | 0.00 |"));
+    }
+}

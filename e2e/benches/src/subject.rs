@@ -1,0 +1,159 @@
+//! Who is measured: the reference's `bridge` with `host-local`, our `bridge`, our `direct`.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use fairlead_e2e_lab::Namespace;
+use serde_json::{Value, json};
+
+use crate::call::Plugin;
+
+/// Which plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Reference,
+    Bridge,
+    Direct,
+}
+
+impl Kind {
+    /// As it is called in tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Reference => "reference bridge + host-local",
+            Self::Bridge => "our bridge",
+            Self::Direct => "our direct",
+        }
+    }
+}
+
+/// What the network offers to its pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Network {
+    Plain,
+    DualStack,
+    Masquerade,
+}
+
+impl Network {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "IPv4",
+            Self::DualStack => "dual stack",
+            Self::Masquerade => "IPv4, ipMasq",
+        }
+    }
+}
+
+/// Where the programs are, and a directory that links ours under the reference's names.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    reference: PathBuf,
+    ours: PathBuf,
+    /// Everything that a run writes.
+    pub(crate) scratch: tempfile::TempDir,
+}
+
+impl Programs {
+    pub(crate) fn new(plugin: &Path, reference: &Path) -> Result<Self> {
+        let scratch = tempfile::tempdir()?;
+        let ours = scratch.path().join("bin");
+        std::fs::create_dir(&ours)?;
+        let found = |path: &Path, make: &str| {
+            path.canonicalize()
+                .with_context(|| format!("{} is missing; {make}", path.display()))
+        };
+        let plugin = found(
+            plugin,
+            "build it with `make plugin` or name another with --plugin",
+        )?;
+        for role in ["bridge", "host-local", "fairlead-direct"] {
+            symlink(&plugin, ours.join(role))?;
+        }
+        let make = "build it with `make tools` or name another with --reference";
+        let reference = found(reference, make)?;
+        for program in ["bridge", "host-local"] {
+            found(&reference.join(program), make)?;
+        }
+        Ok(Self {
+            reference,
+            ours,
+            scratch,
+        })
+    }
+
+    /// The IPAM plugin of either side.
+    pub(crate) fn host_local(&self, kind: Kind) -> PathBuf {
+        self.directory(kind).join("host-local")
+    }
+
+    fn directory(&self, kind: Kind) -> &Path {
+        if kind == Kind::Reference {
+            &self.reference
+        } else {
+            &self.ours
+        }
+    }
+}
+
+/// A plugin on a node of its own.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    pub(crate) kind: Kind,
+    pub(crate) plugin: Plugin,
+    pub(crate) node: Namespace,
+}
+
+impl Subject {
+    pub(crate) fn new(kind: Kind, network: Network, programs: &Programs) -> Result<Self> {
+        let node = Namespace::new("node")?;
+        node.loopback_up()?;
+        let home = tempfile::tempdir_in(programs.scratch.path())?.keep();
+        let (role, conf) = match kind {
+            Kind::Reference | Kind::Bridge => ("bridge", bridge(network, &home)),
+            Kind::Direct => ("fairlead-direct", direct(network, &home)?),
+        };
+        let program = programs.directory(kind).join(role);
+        Ok(Self {
+            kind,
+            plugin: Plugin { program, conf },
+            node,
+        })
+    }
+}
+
+fn bridge(network: Network, home: &Path) -> Value {
+    let dual = network == Network::DualStack;
+    let mut ranges = vec![json!([{"subnet": "10.88.0.0/16"}])];
+    let mut routes = vec![json!({"dst": "0.0.0.0/0"})];
+    if dual {
+        ranges.push(json!([{"subnet": "fd00:88::/64"}]));
+        routes.push(json!({"dst": "::/0"}));
+    }
+    let mut conf = json!({
+        "cniVersion": "1.0.0", "name": "bench", "type": "bridge", "bridge": "bench0",
+        "isGateway": true, "hairpinMode": true,
+        "ipam": {"type": "host-local", "dataDir": home, "ranges": ranges, "routes": routes},
+    });
+    if network == Network::Masquerade {
+        conf["ipMasq"] = json!(true);
+        conf["ipMasqBackend"] = json!("nftables");
+    }
+    conf
+}
+
+fn direct(network: Network, home: &Path) -> Result<Value> {
+    let mut ranges = vec!["10.88.0.0/16"];
+    if network == Network::DualStack {
+        ranges.push("fd00:88::/64");
+    }
+    let node_file = home.join("node.json");
+    let node =
+        json!({"version": 1, "node": "bench", "mode": "direct", "podRanges": ranges, "mtu": 1500});
+    std::fs::write(&node_file, node.to_string())?;
+    Ok(json!({
+        "cniVersion": "1.0.0", "name": "bench", "type": "fairlead-direct",
+        "nodeFile": node_file, "dataDir": home,
+    }))
+}
