@@ -21,7 +21,7 @@ use crate::kernel::Outcome;
 use crate::metrics::Metrics;
 
 /// How long a pass may take beyond the resync period before the agent counts as stuck.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);
 
 /// What the pages are made of.
 #[derive(Debug)]

@@ -205,7 +205,7 @@ impl Metrics {
         }
     }
 
-    /// The text that Prometheus reads (OpenMetrics 1.0).
+    /// The text that Prometheus reads (`OpenMetrics` 1.0).
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();

@@ -76,7 +76,9 @@ fn wanted(outcome: &Outcome, config: &Config, now: SystemTime) -> Option<NodePat
 }
 
 async fn send(api: &Api<NodeObject>, node: &str, patch: NodePatch) -> Result<(), AgentError> {
-    let patch = Patch::Strategic(patch.into_value());
+    let patch = patch.into_value();
+    let what = patch.to_string();
+    let patch = Patch::Strategic(patch);
     let answer = api
         .patch_status(node, &PatchParams::default(), &patch)
         .await;
@@ -84,7 +86,7 @@ async fn send(api: &Api<NodeObject>, node: &str, patch: NodePatch) -> Result<(),
         action: "patch the status of this node",
         source: Box::new(source),
     })?;
-    tracing::info!("told the cluster that this node's network is up");
+    tracing::info!("told the cluster about this node: {what}");
     Ok(())
 }
 

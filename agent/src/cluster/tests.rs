@@ -1,6 +1,6 @@
 use super::*;
 
-/// A node with one InternalIP list and its ranges.
+/// A node with one list of addresses and its ranges.
 fn node(name: &str, addresses: &[&str], ranges: &[&str]) -> Node {
     Node {
         name: name.to_owned(),

@@ -41,20 +41,21 @@ pub(super) fn config(raw: Raw) -> Checked<Config> {
         forward_accept: raw.forward_accept,
         set_network_unavailable: raw.set_network_unavailable.0,
         cni: cni(raw.cni)?,
-        gc: gc(raw.gc)?,
+        gc: gc(&raw.gc)?,
         resync_period,
         run_dir: path(
             "runDir",
             raw.run_dir.unwrap_or_else(|| owned::RUN_DIR.to_owned()),
         )?,
-        health: socket("health.listen", raw.health.listen)?,
-        metrics: match raw.metrics.enabled {
-            true => Some(socket("metrics.listen", raw.metrics.listen)?),
-            false => None,
+        health: socket("health.listen", &raw.health.listen)?,
+        metrics: if raw.metrics.enabled {
+            Some(socket("metrics.listen", &raw.metrics.listen)?)
+        } else {
+            None
         },
         log: Log {
             format: raw.log.format,
-            level: level(raw.log.level)?,
+            level: level(&raw.log.level)?,
         },
     })
 }
@@ -87,13 +88,15 @@ fn network(raw: raw::Network) -> Checked<Network> {
 }
 
 fn address(raw: raw::Address) -> Checked<AddressSource> {
-    let unused = |key, set: bool, wanted: AddressFrom| match set && raw.from != wanted {
-        true => bad(
-            key,
-            "set",
-            "unset, as node.address.from asks for something else",
-        ),
-        false => Ok(()),
+    let unused = |key, set: bool, wanted: AddressFrom| {
+        if set && raw.from != wanted {
+            return bad(
+                key,
+                "set",
+                "unset, as node.address.from asks for something else",
+            );
+        }
+        Ok(())
     };
     unused(
         "node.address.interface",
@@ -121,10 +124,10 @@ fn address(raw: raw::Address) -> Checked<AddressSource> {
         }
         AddressFrom::Cidr => {
             let cidrs = ranges("node.address.cidrs", raw.cidrs.unwrap_or_default())?;
-            match cidrs.is_empty() {
-                true => bad("node.address.cidrs", "empty", "at least one address range"),
-                false => Ok(AddressSource::Cidrs(cidrs)),
+            if cidrs.is_empty() {
+                return bad("node.address.cidrs", "empty", "at least one address range");
             }
+            Ok(AddressSource::Cidrs(cidrs))
         }
         AddressFrom::Annotation => match raw.annotation.filter(|key| !key.is_empty()) {
             Some(key) => Ok(AddressSource::Annotation(key)),
@@ -190,7 +193,7 @@ fn cni(raw: raw::Cni) -> Checked<Cni> {
     })
 }
 
-fn gc(raw: raw::Gc) -> Checked<Option<Gc>> {
+fn gc(raw: &raw::Gc) -> Checked<Option<Gc>> {
     let endpoint = raw
         .runtime_endpoint
         .strip_prefix("unix://")
@@ -204,13 +207,13 @@ fn gc(raw: raw::Gc) -> Checked<Option<Gc>> {
 }
 
 fn path(key: &'static str, text: String) -> Checked<PathBuf> {
-    match text.starts_with('/') {
-        true => Ok(PathBuf::from(text)),
-        false => bad(key, format!("{text:?}"), "an absolute path"),
+    if text.starts_with('/') {
+        return Ok(PathBuf::from(text));
     }
+    bad(key, format!("{text:?}"), "an absolute path")
 }
 
-fn socket(key: &'static str, text: String) -> Checked<SocketAddr> {
+fn socket(key: &'static str, text: &str) -> Checked<SocketAddr> {
     match text.parse() {
         Ok(address) => Ok(address),
         Err(_) => bad(key, format!("{text:?}"), "address:port or [address]:port"),
@@ -228,9 +231,9 @@ fn duration(key: &'static str, text: &str) -> Checked<Duration> {
     }
 }
 
-fn level(text: String) -> Checked<tracing::Level> {
+fn level(text: &str) -> Checked<tracing::Level> {
     match ["error", "warn", "info", "debug", "trace"]
-        .contains(&text.as_str())
+        .contains(&text)
         .then(|| text.parse())
     {
         Some(Ok(level)) => Ok(level),

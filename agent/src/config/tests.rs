@@ -27,11 +27,11 @@ fn an_empty_file_is_the_documented_default() {
         config.gc,
         Some(Gc {
             runtime_endpoint: "/run/containerd/containerd.sock".into(),
-            period: Duration::from_secs(3600),
-            min_age: Duration::from_secs(300),
+            period: Duration::from_hours(1),
+            min_age: Duration::from_mins(5),
         })
     );
-    assert_eq!(config.resync_period, Duration::from_secs(60));
+    assert_eq!(config.resync_period, Duration::from_mins(1));
     assert_eq!(config.health.to_string(), "127.0.0.1:9475");
     assert_eq!(config.metrics.unwrap().to_string(), "0.0.0.0:9476");
 }
@@ -83,81 +83,83 @@ fn unknown_keys_are_refused_with_the_known_ones() {
     );
 }
 
+/// A configuration, and the error that it gives.
+const WRONG: &[(&str, &str)] = &[
+    (
+        "network: {mtu: 1279}",
+        "network.mtu is 1279, expected 0 (that of the uplink) or 1280 to 65535",
+    ),
+    (
+        "network: {mtu: 65536}",
+        "network.mtu is 65536, expected 0 (that of the uplink) or 1280 to 65535",
+    ),
+    (
+        "network: {name: a/b}",
+        "network.name is \"a/b\", expected a name of letters, digits, '_', '.' and '-' \
+             that starts with a letter or digit",
+    ),
+    (
+        "node: {address: {from: interface}}",
+        "node.address.interface is \"\", expected the name of an interface, 1 to 15 bytes",
+    ),
+    (
+        "node: {address: {interface: eth0}}",
+        "node.address.interface is set, expected unset, as node.address.from asks for something else",
+    ),
+    (
+        "node: {address: {from: cidr}}",
+        "node.address.cidrs is empty, expected at least one address range",
+    ),
+    (
+        "node: {address: {from: annotation}}",
+        "node.address.annotation is empty, expected the key of an annotation",
+    ),
+    (
+        "clusterState: {from: directory}",
+        "clusterState.directory is \"\", expected an absolute path",
+    ),
+    (
+        "clusterState: {directory: /x}",
+        "clusterState.directory is /x, expected unset, as clusterState.from is kubernetes",
+    ),
+    (
+        "masquerade: {clusterCIDRs: [10.0.0.1/8]}",
+        "masquerade.clusterCIDRs is 10.0.0.1/8, expected address ranges without host bits",
+    ),
+    (
+        "cni: {confName: x.conf}",
+        "cni.confName is \"x.conf\", expected a file name that ends with .conflist",
+    ),
+    (
+        "cni: {extraPlugins: [{name: x}]}",
+        "cni.extraPlugins is {\"name\":\"x\"}, expected objects, each with a type",
+    ),
+    (
+        "cni: {binDir: bin}",
+        "cni.binDir is \"bin\", expected an absolute path",
+    ),
+    (
+        "gc: {period: 5}",
+        "gc.period is \"5\", expected a period such as 90s, 5m or 1h30m",
+    ),
+    (
+        "resyncPeriod: 0s",
+        "resyncPeriod is 0s, expected a period above zero",
+    ),
+    (
+        "health: {listen: localhost}",
+        "health.listen is \"localhost\", expected address:port or [address]:port",
+    ),
+    (
+        "log: {level: loud}",
+        "log.level is \"loud\", expected error, warn, info, debug or trace",
+    ),
+];
+
 #[test]
 fn errors_name_key_value_and_legal_range() {
-    let cases = [
-        (
-            "network: {mtu: 1279}",
-            "network.mtu is 1279, expected 0 (that of the uplink) or 1280 to 65535",
-        ),
-        (
-            "network: {mtu: 65536}",
-            "network.mtu is 65536, expected 0 (that of the uplink) or 1280 to 65535",
-        ),
-        (
-            "network: {name: a/b}",
-            "network.name is \"a/b\", expected a name of letters, digits, '_', '.' and '-' \
-             that starts with a letter or digit",
-        ),
-        (
-            "node: {address: {from: interface}}",
-            "node.address.interface is \"\", expected the name of an interface, 1 to 15 bytes",
-        ),
-        (
-            "node: {address: {interface: eth0}}",
-            "node.address.interface is set, expected unset, as node.address.from asks for something else",
-        ),
-        (
-            "node: {address: {from: cidr}}",
-            "node.address.cidrs is empty, expected at least one address range",
-        ),
-        (
-            "node: {address: {from: annotation}}",
-            "node.address.annotation is empty, expected the key of an annotation",
-        ),
-        (
-            "clusterState: {from: directory}",
-            "clusterState.directory is \"\", expected an absolute path",
-        ),
-        (
-            "clusterState: {directory: /x}",
-            "clusterState.directory is /x, expected unset, as clusterState.from is kubernetes",
-        ),
-        (
-            "masquerade: {clusterCIDRs: [10.0.0.1/8]}",
-            "masquerade.clusterCIDRs is 10.0.0.1/8, expected address ranges without host bits",
-        ),
-        (
-            "cni: {confName: x.conf}",
-            "cni.confName is \"x.conf\", expected a file name that ends with .conflist",
-        ),
-        (
-            "cni: {extraPlugins: [{name: x}]}",
-            "cni.extraPlugins is {\"name\":\"x\"}, expected objects, each with a type",
-        ),
-        (
-            "cni: {binDir: bin}",
-            "cni.binDir is \"bin\", expected an absolute path",
-        ),
-        (
-            "gc: {period: 5}",
-            "gc.period is \"5\", expected a period such as 90s, 5m or 1h30m",
-        ),
-        (
-            "resyncPeriod: 0s",
-            "resyncPeriod is 0s, expected a period above zero",
-        ),
-        (
-            "health: {listen: localhost}",
-            "health.listen is \"localhost\", expected address:port or [address]:port",
-        ),
-        (
-            "log: {level: loud}",
-            "log.level is \"loud\", expected error, warn, info, debug or trace",
-        ),
-    ];
-    for (text, expected) in cases {
-        assert_eq!(error(text), expected, "{text}");
+    for (text, expected) in WRONG {
+        assert_eq!(error(text), *expected, "{text}");
     }
 }
 

@@ -61,7 +61,7 @@ impl FolderWatch {
     /// Returns after something changed. Several changes at once are one.
     pub async fn changed(&mut self) {
         if self.changes.recv().await.is_none() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -62,13 +62,12 @@ pub fn judge(chain: &Chain, rules: &[Rule]) -> Judgement {
     let last = rules
         .iter()
         .filter(|rule| rule.chain == chain.name && is_unconditional(rule))
-        .find_map(|rule| verdict_of(rule));
+        .find_map(verdict_of);
     let drops = match last {
-        Some(Final::Accept) => None,
         Some(Final::Drop) => Some("a rule drops everything that is left".to_owned()),
         Some(Final::Reject) => Some("a rule rejects everything that is left".to_owned()),
         None if chain.drops_by_policy() => Some("policy drop".to_owned()),
-        None => None,
+        Some(Final::Accept) | None => None,
     };
     // The rule may be in a chain that this one jumps to, such as DOCKER-USER.
     let opened = rules.iter().any(carries_our_comment);

@@ -1,7 +1,7 @@
 //! The FORWARD chain of the iptables before nftables: read only, as its owner may not expect others.
 //!
 //! Layouts are those of `linux/netfilter_ipv4/ip_tables.h` and `linux/netfilter_ipv6/ip6_tables.h`
-//! on 64 bit machines. The kernel answers on any socket of the family; CAP_NET_ADMIN is enough.
+//! on 64 bit machines. The kernel answers on any socket of the family; `CAP_NET_ADMIN` is enough.
 #![expect(unsafe_code, reason = "getsockopt of a table is in no crate")]
 
 use std::fs;

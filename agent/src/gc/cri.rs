@@ -10,11 +10,7 @@ use tokio::net::UnixStream;
 use tonic::transport::{Endpoint, Uri};
 use tower::service_fn;
 
-#[expect(
-    clippy::pedantic,
-    unreachable_pub,
-    reason = "generated from proto/cri.proto"
-)]
+#[expect(unreachable_pub, reason = "generated from proto/cri.proto")]
 mod proto {
     include!(concat!(env!("OUT_DIR"), "/client/runtime.v1.rs"));
 }
@@ -49,7 +45,7 @@ pub(super) async fn sandboxes(socket: &Path) -> Result<BTreeSet<String>, CriErro
         .await
         .map_err(|error| CriError::Connect {
             path: socket.to_owned(),
-            source: cause(error),
+            source: cause(&error),
         })?;
     let mut client = proto::runtime_service_client::RuntimeServiceClient::new(channel)
         .max_decoding_message_size(64 << 20);
@@ -69,8 +65,8 @@ pub(super) async fn sandboxes(socket: &Path) -> Result<BTreeSet<String>, CriErro
 }
 
 /// What lies behind a transport error, whose own text says nothing.
-fn cause(error: tonic::transport::Error) -> Box<dyn Error + Send + Sync> {
-    let mut deepest: &dyn Error = &error;
+fn cause(error: &tonic::transport::Error) -> Box<dyn Error + Send + Sync> {
+    let mut deepest: &dyn Error = error;
     while let Some(source) = deepest.source() {
         deepest = source;
     }

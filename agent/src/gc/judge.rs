@@ -58,7 +58,7 @@ mod tests {
 
     use super::*;
 
-    const MIN_AGE: Duration = Duration::from_secs(300);
+    const MIN_AGE: Duration = Duration::from_mins(5);
 
     fn lease(container: &str, age: u64, path: Option<&str>) -> Lease {
         Lease {

@@ -1,10 +1,11 @@
 //! The plugin binary under the names of its roles.
 
 use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt;
+use std::io;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
-use fairlead_cni_node::owned::PLUGIN_ROLES;
+use fairlead_cni_node::owned::{LOOPBACK, LOOPBACK_ROLE, PLUGIN_ROLES};
 
 use crate::error::AgentError;
 use crate::files::{sync_folder, write_synced};
@@ -41,6 +42,20 @@ impl Installer {
     ///
     /// [`AgentError::File`] with the step that failed.
     pub fn ensure(&mut self) -> Result<usize, AgentError> {
+        Ok(self.roles()? + usize::from(self.loopback()?))
+    }
+
+    /// containerd runs a plugin called `loopback` for every pod: there is one unless nobody brought it.
+    fn loopback(&self) -> Result<bool, AgentError> {
+        let path = self.folder.join(LOOPBACK);
+        match symlink(LOOPBACK_ROLE, &path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(source) => Err(AgentError::file("write", &path, source)),
+        }
+    }
+
+    fn roles(&mut self) -> Result<usize, AgentError> {
         let now = self.stamps()?;
         if let (Some(right), (source, Some(roles))) = (&self.right, &now)
             && (&right.0, &right.1) == (source, roles)
@@ -120,11 +135,11 @@ mod tests {
         let (source, folder) = (dir.path().join("source"), dir.path().join("bin"));
         fs::write(&source, "one").unwrap();
         let mut installer = Installer::new(&source, &folder);
-        assert_eq!(installer.ensure().unwrap(), 4);
+        assert_eq!(installer.ensure().unwrap(), 5);
         assert_eq!(installer.ensure().unwrap(), 0);
         assert_eq!(
             fs::read_dir(&folder).unwrap().count(),
-            4,
+            5,
             "nothing temporary stays"
         );
 
@@ -133,13 +148,27 @@ mod tests {
         // The hard links share one file, so all of them changed.
         assert_eq!(installer.ensure().unwrap(), 4);
         fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(installer.ensure().unwrap(), 4);
+        assert_eq!(installer.ensure().unwrap(), 5);
 
         fs::write(&source, "newer").unwrap();
         assert_eq!(installer.ensure().unwrap(), 4);
         for role in PLUGIN_ROLES {
             assert_eq!(fs::read(folder.join(role)).unwrap(), b"newer");
         }
+    }
+
+    #[test]
+    fn a_loopback_plugin_of_somebody_else_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("source");
+        fs::write(&source, "ours").unwrap();
+        fs::write(dir.path().join("loopback"), "theirs").unwrap();
+        assert_eq!(Installer::new(&source, dir.path()).ensure().unwrap(), 4);
+        assert_eq!(fs::read(dir.path().join("loopback")).unwrap(), b"theirs");
+
+        fs::remove_file(dir.path().join("loopback")).unwrap();
+        assert_eq!(Installer::new(&source, dir.path()).ensure().unwrap(), 1);
+        assert_eq!(fs::read(dir.path().join("loopback")).unwrap(), b"ours");
     }
 
     #[test]

@@ -41,12 +41,10 @@ pub async fn run(
     let mut complete = false;
     loop {
         let ready = outcome.borrow_and_update().node_file;
-        let result = installer.ensure().and_then(|binaries| match ready {
-            true => Ok((
-                binaries,
-                usize::from(files::ensure(&path, list.as_bytes(), 0o644)?),
-            )),
-            false => Ok((binaries, 0)),
+        let result = installer.ensure().and_then(|binaries| {
+            // The runtime runs pods from the moment the list is there.
+            let written = ready && files::ensure(&path, list.as_bytes(), 0o644)?;
+            Ok((binaries, usize::from(written)))
         });
         let mut pause = config.resync_period;
         let mut conditions = conflist::foreign(&cni.conf_dir, &cni.conf_name);

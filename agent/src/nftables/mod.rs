@@ -14,10 +14,20 @@ use crate::kernel::trouble::Trouble;
 use crate::metrics::Metrics;
 use wanted::{Ruleset, table};
 
+/// What was wanted last.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Last {
+    /// Nothing yet.
+    #[default]
+    Unknown,
+    /// This, or no table.
+    Known(Option<Ruleset>),
+}
+
 /// Keeps the table.
 #[derive(Debug, Default)]
 pub struct Keeper {
-    wanted: Option<Option<Ruleset>>,
+    wanted: Last,
 }
 
 impl Keeper {
@@ -32,8 +42,9 @@ impl Keeper {
     ) {
         let wanted = wanted::wanted(view, config.masquerade.as_ref(), config.forward_accept);
         let written = trouble.value(write(nft, wanted.as_ref()));
+        let wanted = Last::Known(wanted);
         if let Some(written) = written.filter(|written| *written > 0) {
-            let repair = self.wanted.as_ref() == Some(&wanted);
+            let repair = self.wanted == wanted;
             metrics.wrote("nftables", written, repair);
             tracing::info!(
                 messages = written,
@@ -41,7 +52,7 @@ impl Keeper {
                 "changed nftables table inet fairlead"
             );
         }
-        self.wanted = Some(wanted);
+        self.wanted = wanted;
     }
 }
 

@@ -11,6 +11,7 @@ use futures_util::{StreamExt, stream};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
+use hyper::header::HeaderValue;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
@@ -51,7 +52,9 @@ impl Api {
             patches: Vec::new(),
             events: broadcast::channel(64).0,
         };
-        nodes.iter().for_each(|node| state.apply(node.clone()));
+        for node in nodes {
+            state.apply(node.clone());
+        }
         let state = Arc::new(Mutex::new(state));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -59,15 +62,15 @@ impl Api {
             .build()?;
         let shared = Arc::clone(&state);
         let accept = async move {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            loop {
-                let (socket, _) = listener.accept().await.unwrap();
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            while let Ok((socket, _)) = listener.accept().await {
                 let shared = Arc::clone(&shared);
                 let service = service_fn(move |request| answer(Arc::clone(&shared), request));
                 let connection = hyper::server::conn::http1::Builder::new()
                     .serve_connection(TokioIo::new(socket), service);
                 tokio::spawn(async move { drop(connection.await) });
             }
+            anyhow::Ok(())
         };
         runtime.spawn(accept);
         Ok(Self {
@@ -99,7 +102,10 @@ impl State {
     fn apply(&mut self, mut node: Value) {
         self.version = VERSION.fetch_add(1, Ordering::Relaxed);
         node["metadata"]["resourceVersion"] = self.version.to_string().into();
-        let name = node["metadata"]["name"].as_str().unwrap().to_owned();
+        let name = node["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         let kind = if self.nodes.contains_key(&name) {
             "MODIFIED"
         } else {
@@ -148,15 +154,15 @@ async fn answer(
             .into_body()
             .collect()
             .await
-            .map(|body| body.to_bytes())
+            .map(http_body_util::Collected::to_bytes)
             .unwrap_or_default();
-        let patch: Value = serde_json::from_slice(&bytes).unwrap();
+        let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let mut state = lock(&state);
-        state.patches.push((path.clone(), patch.clone()));
+        state.patches.push((path.clone(), body.clone()));
         let name = path.split('/').nth(4).unwrap_or_default().to_owned();
         let mut node = state.nodes[&name].clone();
         for part in ["status", "metadata"] {
-            for (key, value) in patch[part].as_object().into_iter().flatten() {
+            for (key, value) in body[part].as_object().into_iter().flatten() {
                 node[part][key] = value.clone();
             }
         }
@@ -188,6 +194,6 @@ fn full(value: &Value) -> Response<Body> {
     let mut response = Response::new(Full::new(Bytes::from(value.to_string())).boxed());
     response
         .headers_mut()
-        .insert("content-type", "application/json".parse().unwrap());
+        .insert("content-type", HeaderValue::from_static("application/json"));
     response
 }

@@ -119,7 +119,7 @@ struct Scene {
     leases: Leases,
     _sandboxes: Runtime,
     _alive: Namespace,
-    _cluster: Cluster,
+    cluster: Cluster,
     _sockets: tempfile::TempDir,
 }
 
@@ -143,7 +143,7 @@ fn scene(gc: &str) -> Result<Scene> {
         leases,
         _sandboxes: sandboxes,
         _alive: alive,
-        _cluster: cluster,
+        cluster,
         _sockets: sockets,
     })
 }
@@ -152,7 +152,7 @@ impl Scene {
     fn wait_gc_passes(&self, n: u8) -> Result<()> {
         let passes = || self.agent.metric("fairlead_gc_passes_total");
         self.agent.wait("metrics", || Ok(passes().is_ok()))?;
-        let end = passes()? + f64::from(n);
+        let end = passes()? + i64::from(n);
         self.agent.wait("collector passes", || Ok(passes()? >= end))
     }
 }
@@ -175,7 +175,7 @@ fn leases_of_pods_that_are_gone_are_removed_and_no_others() -> Result<()> {
         2,
         "another network is none of ours"
     );
-    assert_eq!(scene.agent.metric("fairlead_gc_removed_leases_total")?, 4.0);
+    assert_eq!(scene.agent.metric("fairlead_gc_removed_leases_total")?, 4);
     Ok(())
 }
 
@@ -184,7 +184,7 @@ fn young_leases_stay_with_the_default_age() -> Result<()> {
     let scene = scene("period: 0s")?;
     scene.wait_gc_passes(10)?;
     assert_eq!(scene.leases.held_by("leak1")?.len(), 2);
-    assert_eq!(scene.agent.metric("fairlead_gc_removed_leases_total")?, 0.0);
+    assert_eq!(scene.agent.metric("fairlead_gc_removed_leases_total")?, 0);
     Ok(())
 }
 
@@ -199,7 +199,7 @@ fn without_the_runtimes_socket_nothing_is_removed() -> Result<()> {
     leases.allocate("leak", &gone())?;
     let errors = "fairlead_errors_total{kind=\"runtime\"}";
     agent.wait("failed passes", || {
-        Ok(agent.metric(errors).is_ok_and(|n| n >= 5.0))
+        Ok(agent.metric(errors).is_ok_and(|n| n >= 5))
     })?;
     assert_eq!(leases.held_by("leak")?.len(), 2);
     assert!(agent.log().contains(
@@ -219,16 +219,16 @@ fn usage_and_pods_outside_of_the_ranges_are_told() -> Result<()> {
         .wait("usage", || Ok(scene.agent.metric(used).is_ok()))?;
     let range = "podCIDRs: ['10.244.0.0/24', 'fd00:244:0::/64']";
     let moved = scene
-        ._cluster
+        .cluster
         .object(0)
         .replace(range, "podCIDRs: ['10.244.8.0/24', 'fd00:244:8::/64']");
-    scene._cluster.write("n0", &moved)?;
+    scene.cluster.write("n0", &moved)?;
     scene.agent.wait_condition(
         "PodsOutsideRange: 4 pods of this node hold addresses outside of its pod ranges \
          10.244.8.0/24,fd00:244:8::/64; other nodes cannot reach them: delete these pods so that they \
          come back with new addresses",
     )?;
     let free = "fairlead_leases_free{range=\"10.244.8.0/24\"}";
-    assert_eq!(scene.agent.metric(free)?, 254.0);
+    assert_eq!(scene.agent.metric(free)?, 254);
     Ok(())
 }

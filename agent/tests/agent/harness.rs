@@ -190,18 +190,19 @@ impl Agent {
     }
 
     /// The value of a series.
-    pub(crate) fn metric(&self, series: &str) -> Result<f64> {
+    pub(crate) fn metric(&self, series: &str) -> Result<i64> {
         let text = self.metrics()?;
         let line = text
             .lines()
             .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         Ok(line
             .with_context(|| format!("no {series} in\n{text}"))?
+            .trim_end_matches(".0")
             .parse()?)
     }
 
     /// All changes written so far.
-    pub(crate) fn writes(&self) -> Result<f64> {
+    pub(crate) fn writes(&self) -> Result<i64> {
         ["route", "nftables", "sysctl", "file"]
             .iter()
             .map(|object| self.metric(&format!("fairlead_writes_total{{object=\"{object}\"}}")))
@@ -238,7 +239,7 @@ impl Agent {
     /// Waits for `n` passes on the timer from now on.
     pub(crate) fn wait_passes(&self, n: u8) -> Result<()> {
         let series = "fairlead_resyncs_total{reason=\"timer\"}";
-        let end = self.metric(series)? + f64::from(n);
+        let end = self.metric(series)? + i64::from(n);
         self.wait("passes", || Ok(self.metric(series)? >= end))
     }
 

@@ -44,7 +44,7 @@ fn a_wiped_binary_and_a_deleted_configuration_are_put_back() -> Result<()> {
         Ok(read(&agent.path("bin/fairlead-ipam")) == "the plugin")
     })?;
     agent.wait("repairs are counted", || {
-        Ok(agent.metric("fairlead_repairs_total{object=\"file\"}")? >= 6.0)
+        Ok(agent.metric("fairlead_repairs_total{object=\"file\"}")? >= 6)
     })
 }
 

@@ -16,13 +16,13 @@ fn two_nodes_with_one_address_are_a_condition_that_names_both() -> Result<()> {
     )?;
     assert_eq!(
         agent.metric("fairlead_conditions{condition=\"DuplicateAddress\"}")?,
-        1.0
+        1
     );
     cluster.remove("twin")?;
     agent.wait_no_condition("DuplicateAddress")?;
     assert_eq!(
         agent.metric("fairlead_conditions{condition=\"DuplicateAddress\"}")?,
-        0.0
+        0
     );
     Ok(())
 }

@@ -171,7 +171,7 @@ fn a_foreign_chain_that_drops_is_told_with_the_command_that_opens_it() -> Result
     ))?;
     assert_eq!(
         agent.metric("fairlead_conditions{condition=\"ForwardDrop\"}")?,
-        1.0
+        1
     );
     assert!(!can_reach(&world.pods[0].ns, to)?);
 

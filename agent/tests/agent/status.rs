@@ -43,13 +43,13 @@ fn the_network_is_told_to_be_available_once_routes_stand() -> Result<()> {
     agent.wait_ready()?;
     assert_eq!(routed(cluster.ns(0))?, 2);
     agent.wait("a patch", || Ok(!api.patches().is_empty()))?;
-    let (path, patch) = api.patches().remove(0);
+    let (path, body) = api.patches().remove(0);
     assert_eq!(path, "/api/v1/nodes/n0/status");
-    let condition = &patch["status"]["conditions"][0];
+    let condition = &body["status"]["conditions"][0];
     assert_eq!(condition["type"], "NetworkUnavailable");
     assert_eq!(condition["status"], "False");
     assert_eq!(condition["reason"], "FairleadIsUp");
-    assert_eq!(patch.as_object().map(serde_json::Map::len), Some(1));
+    assert_eq!(body.as_object().map(serde_json::Map::len), Some(1));
 
     // Somebody says otherwise: it is told again, and only then.
     let told = api.patches().len();
@@ -97,17 +97,11 @@ fn the_agent_works_on_while_the_api_server_is_away_and_catches_up_afterwards() -
     let api = Api::start(cluster.ns(0), &nodes)?;
     let agent = agent(&cluster, "{name: n0}", "resyncPeriod: 1h")?;
     agent.wait_ready()?;
-    assert_eq!(
-        agent.metric("fairlead_watch_up{source=\"kubernetes\"}")?,
-        1.0
-    );
+    assert_eq!(agent.metric("fairlead_watch_up{source=\"kubernetes\"}")?, 1);
 
     drop(api);
     agent.wait_condition("StateAway: cluster state is not being updated (")?;
-    assert_eq!(
-        agent.metric("fairlead_watch_up{source=\"kubernetes\"}")?,
-        0.0
-    );
+    assert_eq!(agent.metric("fairlead_watch_up{source=\"kubernetes\"}")?, 0);
     ip(cluster.ns(0), "route del 10.244.1.0/24")?;
     agent.wait("the route is repaired meanwhile", || {
         Ok(routed(cluster.ns(0))? == 2)

@@ -67,6 +67,13 @@ pub const PLUGIN_ROLES: [&str; 4] = [
     "fairlead-loopback",
 ];
 
+/// The name under which containerd runs the loopback plugin for every pod, whatever the network is. It
+/// is ours only where nobody else has installed one: a symbolic link to that role.
+pub const LOOPBACK: &str = "loopback";
+
+/// What [`LOOPBACK`] leads to.
+pub const LOOPBACK_ROLE: &str = "fairlead-loopback";
+
 #[cfg(test)]
 mod tests {
     use super::*;
