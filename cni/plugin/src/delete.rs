@@ -24,8 +24,12 @@ use crate::error::Result;
 use crate::identity::Identity;
 use crate::pod::Pod;
 
-/// How long to wait between two looks at the name; the deletion takes some 500 µs.
-const PAUSE: Duration = Duration::from_micros(50);
+/// How long to wait between two looks at the name; an undisturbed deletion takes some 500 µs. Each pause
+/// is a quarter longer than the one before: many deletions queue for the kernel's networking lock, and
+/// those who wait must leave the processors to those whose turn it is.
+const FIRST_PAUSE: Duration = Duration::from_micros(50);
+/// Longest pause.
+const LAST_PAUSE: Duration = Duration::from_millis(10);
 
 /// Removes the attachment's links, by the host end's name, and where that is unknown (the pair was made
 /// by another plugin that this one replaced) by the name in the container.
@@ -85,11 +89,13 @@ fn link(netlink: &mut Netlink, name: &LinkName) -> Result<()> {
         Ok(ForkResult::Parent { child }) => child,
         Err(_) => return now(netlink, name),
     };
+    let mut pause = FIRST_PAUSE;
     while exists(netlink, name)? {
         match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) => std::thread::sleep(PAUSE),
+            Ok(WaitStatus::StillAlive) => std::thread::sleep(pause),
             _ => return now(netlink, name),
         }
+        pause = LAST_PAUSE.min(pause * 5 / 4);
     }
     Ok(())
 }
