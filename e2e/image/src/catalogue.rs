@@ -98,6 +98,8 @@ fn agnhost() -> Image {
         references: words(&[
             "registry.k8s.io/e2e-test-images/agnhost:2.59",
             "registry.k8s.io/e2e-test-images/agnhost:2.55",
+            // Upstream's DNS tests want nothing of it but a shell and `dig`.
+            "registry.k8s.io/e2e-test-images/jessie-dnsutils:1.7",
         ]),
         entrypoint: words(&["/agnhost"]),
         command: words(&["pause"]),
