@@ -25,7 +25,9 @@ pub fn calls_for_a_pass(event: &Event, keeper: &Keeper) -> bool {
             routes::is_ours(route) && keeper.wanted(&route.key()).is_some()
         }
         Event::RouteSet(route) | Event::RouteGone(route) => is_underlay(route),
-        Event::NextHopSet(hop) | Event::NextHopGone(hop) => NEXTHOP_IDS.contains(&hop.id),
+        Event::NextHopSet(hop) | Event::NextHopGone(hop) => {
+            keeper.uses_objects() && NEXTHOP_IDS.contains(&hop.id)
+        }
         Event::RuleSet(_) | Event::RuleGone(_) | Event::Overrun => true,
         _ => false,
     }

@@ -37,6 +37,22 @@ impl Trouble {
         });
     }
 
+    /// Errors of one kind of work, told as one with their number; tells whether there were none.
+    pub fn fail_all<E: Into<AgentError>>(&mut self, errors: Vec<E>) -> bool {
+        let more = errors.len().saturating_sub(1);
+        let mut all = errors.into_iter().map(Into::into);
+        let Some(first) = all.next() else { return true };
+        all.for_each(|error| self.metrics.error(error.kind()));
+        self.metrics.error(first.kind());
+        let text = if more == 0 {
+            first.to_string()
+        } else {
+            format!("{first} (and {more} more)")
+        };
+        self.conditions.push(Condition::Failing { text });
+        false
+    }
+
     /// A condition that is no error of ours.
     pub fn tell(&mut self, condition: Condition) {
         self.conditions.push(condition);

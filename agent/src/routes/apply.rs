@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use fairlead_cni_netlink::{
-    Batch, Error, Family, Netlink, Route, RouteFilter, RouteKey, RouteKind, Target,
+    Batch, Error, Family, Netlink, NextHop, Route, RouteFilter, RouteKey, RouteKind, Target,
 };
 use fairlead_cni_node::owned::ROUTE_PROTOCOL;
 
 use super::diff::Changes;
 use super::wanted::Reach;
-use super::{TABLE, is_ours};
+use super::{TABLE, is_ours, next_hops as objects};
 
 /// Both families, as far as the kernel has them.
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
@@ -102,4 +102,43 @@ pub fn apply(
         }
     }
     Ok(applied)
+}
+
+/// Our nexthop objects as they stand; `None` on a kernel before 5.3, which has none.
+pub fn next_hops(netlink: &mut Netlink) -> Result<Option<Vec<NextHop>>, Error> {
+    match netlink.next_hops() {
+        Ok(all) => Ok(Some(all.into_iter().filter(objects::is_ours).collect())),
+        Err(error) if error.is_unsupported() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes nexthop objects.
+pub fn add_next_hops(netlink: &mut Netlink, add: &[NextHop]) -> Result<Applied, Error> {
+    let mut batch = Batch::new();
+    add.iter().for_each(|hop| batch.add_next_hop(hop));
+    send(netlink, &batch)
+}
+
+/// Removes nexthop objects by their ids.
+pub fn delete_next_hops(netlink: &mut Netlink, delete: &[u32]) -> Result<Applied, Error> {
+    let mut batch = Batch::new();
+    delete.iter().for_each(|id| batch.delete_next_hop(*id));
+    send(netlink, &batch)
+}
+
+/// Sends what is independent of each other; what is gone already is no error.
+fn send(netlink: &mut Netlink, batch: &Batch<'_>) -> Result<Applied, Error> {
+    if batch.is_empty() {
+        return Ok(Applied::default());
+    }
+    let failures = netlink.send_each(batch)?;
+    let written = batch.len() - failures.len();
+    let errors = failures.into_iter().map(|failure| failure.error);
+    let errors = errors.filter(|error| !error.is_not_found()).collect();
+    Ok(Applied {
+        written,
+        taken: Vec::new(),
+        errors,
+    })
 }

@@ -1,11 +1,13 @@
 //! Routes to the pod ranges of other nodes.
 //!
 //! [`wanted`] says from the view and the kernel's answers what should stand, [`diff`] compares it
-//! with a dump, [`apply`] writes the difference. The kernel owns the state: nothing is flushed at
+//! with a dump, [`apply`] writes the difference; with many peers, [`next_hops`] stand between routes and
+//! gateways. The kernel owns the state: nothing is flushed at
 //! start or stop.
 
 pub mod apply;
 pub mod diff;
+pub mod next_hops;
 pub mod wanted;
 
 use std::collections::BTreeSet;
@@ -53,6 +55,15 @@ impl Keeper {
         self.wanted.as_ref()?.routes.get(key)
     }
 
+    /// Whether routes lead to nexthop objects.
+    #[must_use]
+    pub fn uses_objects(&self) -> bool {
+        let by_object = |route: &Route| matches!(route.target, Target::NextHop(_));
+        self.wanted
+            .as_ref()
+            .is_some_and(|wanted| wanted.routes.values().any(by_object))
+    }
+
     /// Brings the routes to what `view` asks for; tells whether all that can stand do.
     pub fn pass(
         &mut self,
@@ -64,13 +75,13 @@ impl Keeper {
         let reachable = wanted::asked(view)
             .map(|address| (address, apply::reach(netlink, address)))
             .collect();
-        let wanted = wanted::wanted(view, &reachable);
+        let mut wanted = wanted::wanted(view, &reachable);
         wanted
             .conditions
             .iter()
             .for_each(|condition| trouble.tell(condition.clone()));
 
-        let done = self.write(netlink, &wanted, metrics, trouble);
+        let done = self.write(netlink, &mut wanted, metrics, trouble);
         for family in ["ipv4", "ipv6"] {
             let of_family = wanted
                 .routes
@@ -88,20 +99,27 @@ impl Keeper {
     fn write(
         &mut self,
         netlink: &mut Netlink,
-        wanted: &Wanted,
+        wanted: &mut Wanted,
         metrics: &Metrics,
         trouble: &mut Trouble,
     ) -> Option<()> {
+        let standing = trouble.value(apply::next_hops(netlink))?;
+        let plan = match &standing {
+            Some(standing) => next_hops::plan(&mut wanted.routes, standing),
+            None => next_hops::Plan::default(),
+        };
         let mut actual = trouble.value(apply::actual(netlink))?;
         self.held.extend(actual.iter().map(Route::key));
         let changes = diff::diff(&wanted.routes, &actual);
+        let before = self.wanted.as_ref().map(|before| &before.routes);
+        let repair = before == Some(&wanted.routes);
         let mut done = Some(());
+
+        let made = trouble.value(apply::add_next_hops(netlink, &plan.add))?;
+        metrics.wrote("nexthop", made.written, repair);
+        done = done.filter(|()| trouble.fail_all(made.errors));
         if !changes.is_empty() {
             let applied = trouble.value(apply::apply(netlink, &changes, &self.held))?;
-            let repair = self
-                .wanted
-                .as_ref()
-                .is_some_and(|before| before.routes == wanted.routes);
             metrics.wrote("route", applied.written, repair);
             log(&changes, applied.written, repair);
             for route in applied.taken {
@@ -109,12 +127,15 @@ impl Keeper {
                     range: route.destination,
                 });
             }
-            for error in applied.errors {
-                trouble.fail(&error.into());
-                done = None;
-            }
+            done = done.filter(|()| trouble.fail_all(applied.errors));
             actual = trouble.value(apply::actual(netlink))?;
             self.held.extend(actual.iter().map(Route::key));
+        }
+        // The kernel removes routes with their object: it goes once no route needs it.
+        if done.is_some() {
+            let gone = trouble.value(apply::delete_next_hops(netlink, &plan.delete))?;
+            metrics.wrote("nexthop", gone.written, false);
+            done = done.filter(|()| trouble.fail_all(gone.errors));
         }
         for family in ["ipv4", "ipv6"] {
             let of_family = actual.iter().filter(|route| family_of(route) == family);

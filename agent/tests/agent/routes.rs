@@ -265,3 +265,70 @@ fn host_side_routes_of_pods_are_not_touched() -> Result<()> {
     );
     Ok(())
 }
+
+/// A list of `n` Nodes beside our own, all of them on the link.
+fn many(cluster: &Cluster, n: u16) -> Result<()> {
+    let item = |i: u16| {
+        let [high, low] = i.to_be_bytes();
+        format!(
+            "- {{apiVersion: v1, kind: Node, metadata: {{name: m{i}}}, \
+             spec: {{podCIDRs: [10.{}.{low}.0/24]}}, \
+             status: {{addresses: [{{type: InternalIP, address: 198.18.{high}.{low}}}]}}}}\n",
+            100 + high
+        )
+    };
+    let items: String = (1..=n).map(item).collect();
+    cluster.write(
+        "many",
+        &format!("apiVersion: v1\nkind: List\nitems:\n{items}"),
+    )
+}
+
+fn objects(cluster: &Cluster) -> Result<usize> {
+    Ok(cluster.ns(0).netlink()?.next_hops()?.len())
+}
+
+#[test]
+fn many_peers_are_routed_by_nexthop_objects_that_come_back_after_a_loss_of_carrier() -> Result<()> {
+    let cluster = Cluster::new(1)?;
+    ip(cluster.ns(0), "route add 198.18.0.0/15 dev eth0")?;
+    many(&cluster, 600)?;
+    let agent = cluster.agent(0, "resyncPeriod: 1h")?;
+    agent.wait_ready()?;
+    assert_eq!(objects(&cluster)?, 600);
+    let by_object = || {
+        anyhow::Ok(
+            node_routes(cluster.ns(0))?
+                .iter()
+                .filter(|r| r.contains("10.10"))
+                .count(),
+        )
+    };
+    agent.wait("600 routes", || Ok(by_object()? == 600))?;
+
+    ip(cluster.ns(0), "nexthop flush")?;
+    agent.wait("all objects and routes again", || {
+        Ok(objects(&cluster)? == 600 && by_object()? == 600)
+    })?;
+    let port = |state| ip(&cluster.underlay.switch, &format!("link set n0 {state}"));
+    port("down")?;
+    agent.wait("the kernel drops the objects", || {
+        Ok(objects(&cluster)? == 0)
+    })?;
+    port("up")?;
+    agent.wait("all objects and routes again", || {
+        Ok(objects(&cluster)? == 600 && by_object()? == 600)
+    })?;
+
+    drop(agent);
+    let agent = cluster.agent(0, "resyncPeriod: 1h")?;
+    agent.wait_ready()?;
+    for object in ["route", "nexthop"] {
+        let writes = format!("fairlead_writes_total{{object=\"{object}\"}}");
+        assert_eq!(agent.metric(&writes)?, 0, "{object}");
+    }
+    many(&cluster, 300)?;
+    agent.wait("plain routes for few", || {
+        Ok(objects(&cluster)? == 0 && routed(cluster.ns(0))? == 300)
+    })
+}
