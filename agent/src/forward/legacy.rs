@@ -142,7 +142,8 @@ fn judge(family: Family, table: &Table) -> Option<String> {
     loop {
         let entry = table.entries.get(at..)?;
         let target = u16_at(entry, target_offset);
-        let unconditional = target == bare && entry.get(..bare - 28)?.iter().all(|byte| *byte == 0);
+        let unconditional =
+            target == bare && entry.get(..target_offset - 4)?.iter().all(|b| *b == 0);
         if unconditional {
             let is_policy = at == table.policy;
             let name = entry.get(target + 2..target + 2 + 29)?;
@@ -180,4 +181,87 @@ fn u32_at(bytes: &[u8], at: usize) -> usize {
         .map(|b| u32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
     word.and_then(|word| usize::try_from(word).ok())
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An entry with a target of this name and, for a standard one, this verdict.
+    fn entry(family: Family, name: &[u8], verdict: i32, condition: u8) -> Vec<u8> {
+        let (target_offset, bare) = family.layout();
+        let mut entry = vec![0; bare + 40];
+        entry[0] = condition;
+        let length = u16::try_from(entry.len()).unwrap();
+        entry[target_offset..target_offset + 2]
+            .copy_from_slice(&u16::try_from(bare).unwrap().to_ne_bytes());
+        entry[target_offset + 2..target_offset + 4].copy_from_slice(&length.to_ne_bytes());
+        entry[bare + 2..bare + 2 + name.len()].copy_from_slice(name);
+        entry[bare + 32..bare + 36].copy_from_slice(&verdict.to_ne_bytes());
+        entry
+    }
+
+    /// A chain of `rules` with a policy.
+    fn chain(family: Family, rules: &[Vec<u8>], policy: i32) -> Option<String> {
+        let mut entries = rules.concat();
+        let end = entries.len();
+        entries.extend(entry(family, b"", policy, 0));
+        judge(
+            family,
+            &Table {
+                first: 0,
+                policy: end,
+                entries,
+            },
+        )
+    }
+
+    const DROP: i32 = -1;
+    const ACCEPT: i32 = -2;
+
+    #[test]
+    fn policy_and_last_rules_decide_in_both_families() {
+        for family in [Family::V4, Family::V6] {
+            let rule =
+                |name: &[u8], verdict, condition| vec![entry(family, name, verdict, condition)];
+            assert_eq!(chain(family, &[], DROP).as_deref(), Some("policy drop"));
+            assert_eq!(chain(family, &[], ACCEPT), None);
+            assert_eq!(
+                chain(family, &rule(b"REJECT", 0, 0), ACCEPT).as_deref(),
+                Some("a rule rejects everything that is left")
+            );
+            assert_eq!(
+                chain(family, &rule(b"", DROP, 0), ACCEPT).as_deref(),
+                Some("a rule drops everything that is left")
+            );
+            assert_eq!(
+                chain(family, &rule(b"", DROP, 1), ACCEPT),
+                None,
+                "only for some source"
+            );
+            assert_eq!(chain(family, &rule(b"", ACCEPT, 0), DROP), None);
+        }
+    }
+
+    #[test]
+    fn our_comment_in_the_table_opens_it() {
+        let mut opened = entry(Family::V4, b"", ACCEPT, 1);
+        opened.extend_from_slice(FORWARD_ACCEPT_COMMENT.as_bytes());
+        let length = u16::try_from(opened.len()).unwrap();
+        opened[90..92].copy_from_slice(&length.to_ne_bytes());
+        assert_eq!(chain(Family::V4, &[opened], DROP), None);
+    }
+
+    #[test]
+    fn cut_off_tables_are_not_walked_past_their_end() {
+        let whole = entry(Family::V4, b"", DROP, 1);
+        for length in 0..whole.len() {
+            let table = Table {
+                first: 0,
+                policy: 10_000,
+                entries: whole[..length].to_vec(),
+            };
+            assert_eq!(judge(Family::V4, &table), None);
+        }
+    }
 }

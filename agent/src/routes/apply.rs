@@ -116,14 +116,18 @@ pub fn next_hops(netlink: &mut Netlink) -> Result<Option<Vec<NextHop>>, Error> {
 /// Makes nexthop objects.
 pub fn add_next_hops(netlink: &mut Netlink, add: &[NextHop]) -> Result<Applied, Error> {
     let mut batch = Batch::new();
-    add.iter().for_each(|hop| batch.add_next_hop(hop));
+    for hop in add {
+        batch.add_next_hop(hop);
+    }
     send(netlink, &batch)
 }
 
 /// Removes nexthop objects by their ids.
 pub fn delete_next_hops(netlink: &mut Netlink, delete: &[u32]) -> Result<Applied, Error> {
     let mut batch = Batch::new();
-    delete.iter().for_each(|id| batch.delete_next_hop(*id));
+    for id in delete {
+        batch.delete_next_hop(*id);
+    }
     send(netlink, &batch)
 }
 

@@ -243,13 +243,19 @@ impl Agent {
         self.wait("passes", || Ok(self.metric(series)? >= end))
     }
 
-    /// Ends the agent as the kubelet does.
-    pub(crate) fn terminate(mut self) -> Result<tempfile::TempDir> {
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) -> Result<()> {
         let pid = self.child.id().to_string();
         let status = std::process::Command::new("kill")
-            .args(["-TERM", &pid])
+            .args([name, &pid])
             .status()?;
-        ensure!(status.success());
+        ensure!(status.success(), "kill {name} {pid}");
+        Ok(())
+    }
+
+    /// Ends the agent as the kubelet does.
+    pub(crate) fn terminate(mut self) -> Result<tempfile::TempDir> {
+        self.signal("-TERM")?;
         let child = &mut self.child;
         wait_until(LIMIT, "the agent ends", || Ok(child.try_wait()?.is_some()))?;
         ensure!(self.child.wait()?.success(), "{}", self.log());

@@ -9,3 +9,4 @@ mod peers;
 mod routes;
 mod rules;
 mod status;
+mod sysctls;

@@ -266,6 +266,26 @@ fn host_side_routes_of_pods_are_not_touched() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_flood_of_messages_that_overruns_the_socket_ends_in_a_whole_comparison() -> Result<()> {
+    let (cluster, agent) = pair("resyncPeriod: 1h")?;
+    let before = node_routes(cluster.ns(0))?;
+    agent.signal("-STOP")?;
+    let lines: String = (0..30_000_u16)
+        .map(|n| format!("route add 10.99.{}.{}/32 dev eth0\n", n >> 8, n & 0xff))
+        .collect();
+    let batch = cluster.nodes.path().join("batch");
+    std::fs::write(&batch, lines)?;
+    ip(cluster.ns(0), &format!("-batch {}", batch.display()))?;
+    ip(cluster.ns(0), "route del 10.244.1.0/24")?;
+    agent.signal("-CONT")?;
+    let overruns = "fairlead_resyncs_total{reason=\"overrun\"}";
+    agent.wait("an overrun is noticed", || Ok(agent.metric(overruns)? >= 1))?;
+    agent.wait("routes are back", || {
+        Ok(node_routes(cluster.ns(0))? == before)
+    })
+}
+
 /// A list of `n` Nodes beside our own, all of them on the link.
 fn many(cluster: &Cluster, n: u16) -> Result<()> {
     let item = |i: u16| {
