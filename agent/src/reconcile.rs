@@ -20,6 +20,9 @@ use crate::source::Known;
 /// How long to wait for more of the same: links come and go in bursts of messages.
 const SETTLE: Duration = Duration::from_millis(20);
 
+/// How soon a pass with errors is repeated.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// Messages in flight; when more come, the socket overruns and a pass makes up for it.
 const IN_FLIGHT: usize = 64;
 
@@ -126,13 +129,14 @@ pub async fn run(
         if call != Call::Rules {
             deadline = Instant::now() + period;
         }
+        let retry = if reconciler.failed() { RETRY } else { period };
         call = tokio::select! {
             changed = known.changed() => match changed {
                 Ok(()) => Call::All("cluster"),
                 Err(_) => return,
             },
             call = relevant(&mut notices, &reconciler) => call,
-            () = tokio::time::sleep_until(deadline) => Call::All("timer"),
+            () = tokio::time::sleep_until(deadline.min(Instant::now() + retry)) => Call::All("timer"),
         };
     }
 }

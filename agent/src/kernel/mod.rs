@@ -64,6 +64,8 @@ pub struct Reconciler {
     forward: forward::Keeper,
     node_file: node_file::Keeper,
     outcome: Outcome,
+    /// The last try of the network part and of the rules met errors.
+    failed: (bool, bool),
 }
 
 impl Reconciler {
@@ -91,6 +93,7 @@ impl Reconciler {
             nftables: nftables::Keeper::default(),
             forward: forward::Keeper::default(),
             outcome: Outcome::default(),
+            failed: (false, false),
         })
     }
 
@@ -112,7 +115,14 @@ impl Reconciler {
             Ok(facts) => self.pass_with(known, &facts, &mut trouble),
             Err(error) => trouble.fail(&error.into()),
         }
+        self.failed.0 = trouble.failed();
         self.board.replace(Finder::Kernel, trouble.conditions());
+    }
+
+    /// Whether something is to be tried again soon.
+    #[must_use]
+    pub const fn failed(&self) -> bool {
+        self.failed.0 || self.failed.1
     }
 
     /// Puts the outcome in `place`; tells whether anything but the beat is new.
@@ -159,6 +169,7 @@ impl Reconciler {
             .pass(nft, &view, config, metrics, &mut trouble);
         self.forward
             .pass(nft, &view, config.forward_accept, metrics, &mut trouble);
+        self.failed.1 = trouble.failed();
         self.board.replace(Finder::Rules, trouble.conditions());
     }
 }

@@ -11,6 +11,7 @@ use crate::metrics::Metrics;
 pub struct Trouble {
     metrics: Arc<Metrics>,
     conditions: Vec<Condition>,
+    failed: bool,
 }
 
 impl Trouble {
@@ -20,7 +21,14 @@ impl Trouble {
         Self {
             metrics: Arc::clone(metrics),
             conditions: Vec::new(),
+            failed: false,
         }
+    }
+
+    /// Whether there were errors, which may be gone by the next try.
+    #[must_use]
+    pub const fn failed(&self) -> bool {
+        self.failed
     }
 
     /// Everything that went wrong.
@@ -31,6 +39,7 @@ impl Trouble {
 
     /// An error: counted, and told until it no longer happens.
     pub fn fail(&mut self, error: &AgentError) {
+        self.failed = true;
         self.metrics.error(error.kind());
         self.conditions.push(Condition::Failing {
             text: error.to_string(),
@@ -43,6 +52,7 @@ impl Trouble {
         let mut all = errors.into_iter().map(Into::into);
         let Some(first) = all.next() else { return true };
         all.for_each(|error| self.metrics.error(error.kind()));
+        self.failed = true;
         self.metrics.error(first.kind());
         let text = if more == 0 {
             first.to_string()

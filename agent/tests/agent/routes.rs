@@ -1,5 +1,7 @@
 //! Routes to peers: they appear, follow the cluster, and come back whatever takes them away.
 
+use std::fmt::Write;
+
 use anyhow::Result;
 use fairlead_e2e_lab::{Snapshot, can_reach, serve_echo, wait_until};
 
@@ -271,9 +273,10 @@ fn a_flood_of_messages_that_overruns_the_socket_ends_in_a_whole_comparison() -> 
     let (cluster, agent) = pair("resyncPeriod: 1h")?;
     let before = node_routes(cluster.ns(0))?;
     agent.signal("-STOP")?;
-    let lines: String = (0..30_000_u16)
-        .map(|n| format!("route add 10.99.{}.{}/32 dev eth0\n", n >> 8, n & 0xff))
-        .collect();
+    let mut lines = String::new();
+    for n in 0..30_000_u16 {
+        writeln!(lines, "route add 10.99.{}.{}/32 dev eth0", n >> 8, n & 0xff)?;
+    }
     let batch = cluster.nodes.path().join("batch");
     std::fs::write(&batch, lines)?;
     ip(cluster.ns(0), &format!("-batch {}", batch.display()))?;
