@@ -5,85 +5,98 @@ use anyhow::Result;
 use crate::call::Verb;
 use crate::cli::Scale;
 use crate::phase::{Pod, pods, run};
-use crate::report::{Report, Row};
+use crate::report::{Column, Report, Row};
 use crate::sample::Sample;
 use crate::subject::{Kind, Network, Programs, Subject};
 
 /// Pods of those that are there before have numbers from here.
 const RESIDENTS: usize = 100_000;
 
-/// One comparison.
+/// One comparison: who takes turns, each with how many pods before.
 #[derive(Debug, Clone, Copy)]
 struct Scenario {
     network: Network,
-    kinds: &'static [Kind],
-    before: usize,
+    subjects: &'static [(Kind, usize)],
     at_once: &'static [usize],
 }
 
-const ALL: &[Kind] = &[Kind::Reference, Kind::Bridge, Kind::Direct];
-const BRIDGES: &[Kind] = &[Kind::Reference, Kind::Bridge];
+const EMPTY: &[(Kind, usize)] = &[(Kind::Reference, 0), (Kind::Bridge, 0), (Kind::Direct, 0)];
+const MASQUERADE: &[(Kind, usize)] = &[(Kind::Reference, 0), (Kind::Bridge, 0)];
+const FILLED: &[(Kind, usize)] = &[
+    (Kind::Reference, 250),
+    (Kind::Bridge, 250),
+    (Kind::Direct, 250),
+];
+const FLAT: &[(Kind, usize)] = &[(Kind::Direct, 0), (Kind::Direct, 900)];
 
-const SCENARIOS: &[Scenario] = &[
+const ALL: &[usize] = &[1, 8, 32];
+
+const SIDE_BY_SIDE: &[Scenario] = &[
     Scenario {
         network: Network::Plain,
-        kinds: ALL,
-        before: 0,
-        at_once: &[1, 8, 32],
+        subjects: EMPTY,
+        at_once: ALL,
     },
     Scenario {
         network: Network::DualStack,
-        kinds: ALL,
-        before: 0,
-        at_once: &[1, 8, 32],
+        subjects: EMPTY,
+        at_once: ALL,
     },
     Scenario {
         network: Network::Masquerade,
-        kinds: BRIDGES,
-        before: 0,
-        at_once: &[1, 8, 32],
+        subjects: MASQUERADE,
+        at_once: ALL,
     },
     Scenario {
         network: Network::Plain,
-        kinds: ALL,
-        before: 250,
-        at_once: &[1, 8, 32],
+        subjects: FILLED,
+        at_once: ALL,
     },
+];
+
+const GROWTH: &[Scenario] = &[
     Scenario {
         network: Network::Plain,
-        kinds: &[Kind::Direct],
-        before: 900,
-        at_once: &[1, 8, 32],
+        subjects: FLAT,
+        at_once: ALL,
     },
     Scenario {
         network: Network::DualStack,
-        kinds: &[Kind::Direct],
-        before: 900,
+        subjects: FLAT,
         at_once: &[1],
     },
 ];
 
-/// Runs all scenarios.
-pub(crate) fn measure(programs: &Programs, scale: Scale, report: &mut Report) -> Result<()> {
-    for scenario in SCENARIOS {
-        scenario.measure(programs, scale, report)?;
-    }
-    Ok(())
+/// Our plugins beside the reference's.
+pub(crate) fn side_by_side(programs: &Programs, scale: Scale, report: &mut Report) -> Result<()> {
+    SIDE_BY_SIDE
+        .iter()
+        .try_for_each(|scenario| scenario.measure(programs, scale, report))
+}
+
+/// What the `direct` role costs on a full node, beside what it costs on an empty one.
+pub(crate) fn growth(programs: &Programs, scale: Scale, report: &mut Report) -> Result<()> {
+    GROWTH
+        .iter()
+        .try_for_each(|scenario| scenario.measure(programs, scale, report))
 }
 
 impl Scenario {
     fn measure(self, programs: &Programs, scale: Scale, report: &mut Report) -> Result<()> {
-        let title = format!("{}, {} pods before", self.network.name(), self.before);
-        let subjects = self
-            .kinds
+        let most = self
+            .subjects
             .iter()
-            .map(|kind| Subject::new(*kind, self.network, programs))
-            .collect::<Result<Vec<_>>>()?;
-        let mut residents: Vec<Vec<Pod>> = Vec::new();
-        for (subject, first) in subjects.iter().zip((RESIDENTS..).step_by(RESIDENTS)) {
-            report.progress(&format!("{title}: filling for {}", subject.kind.name()));
-            let pods = pods(first, self.before)?;
-            run(subject, Verb::Add, &pods, 2)?;
+            .map(|(_, before)| *before)
+            .max()
+            .unwrap_or_default();
+        let title = format!("{}, {most} pods before", self.network.name());
+        let (mut subjects, mut residents) = (Vec::new(), Vec::new());
+        for ((kind, before), first) in self.subjects.iter().zip((RESIDENTS..).step_by(RESIDENTS)) {
+            report.progress(&format!("{title}: filling for {}", kind.name()));
+            let subject = Subject::new(*kind, self.network, programs)?;
+            let pods = pods(first, *before)?;
+            run(&subject, Verb::Add, &pods, 2)?;
+            subjects.push(subject);
             residents.push(pods);
         }
         let guests = pods(0, scale.operations)?;
@@ -104,22 +117,24 @@ impl Scenario {
         at_once: usize,
         scale: Scale,
     ) -> Result<Vec<Row>> {
+        let column = |(kind, before): &(Kind, usize)| Column {
+            kind: *kind,
+            before: *before,
+            sample: Sample::default(),
+        };
+        let columns: Vec<Column> = self.subjects.iter().map(column).collect();
         let verbs = [Verb::Add, Verb::Check, Verb::Del];
         let mut rows = verbs.map(|verb| Row {
             network: self.network,
-            before: self.before,
             at_once,
             verb,
-            samples: subjects
-                .iter()
-                .map(|s| (s.kind, Sample::default()))
-                .collect(),
+            columns: columns.clone(),
         });
         for _ in 0..scale.rounds {
             for (index, subject) in subjects.iter().enumerate() {
                 for row in &mut rows {
-                    row.samples[index]
-                        .1
+                    row.columns[index]
+                        .sample
                         .extend(run(subject, row.verb, guests, at_once)?);
                 }
             }

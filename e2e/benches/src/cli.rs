@@ -13,7 +13,7 @@ use crate::{attach, burst, goals, ipam, kernel};
 #[derive(Debug, clap::Parser)]
 #[command(version)]
 pub struct Args {
-    /// A tenth of the operations: sooner done, with rough percentiles.
+    /// A sixth of the operations: sooner done, with rough percentiles.
     #[arg(long)]
     quick: bool,
     /// Our static plugin.
@@ -31,7 +31,7 @@ pub struct Args {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "attach,burst,ipam,kernel"
+        default_value = "attach,growth,burst,ipam,kernel"
     )]
     only: Vec<Part>,
     /// Writes the tables also to this file, in Markdown.
@@ -44,6 +44,8 @@ pub struct Args {
 enum Part {
     /// ADD, CHECK and DEL.
     Attach,
+    /// The same of the `direct` role beside 900 pods.
+    Growth,
     /// 250 pods at once.
     Burst,
     /// Addresses alone.
@@ -76,13 +78,14 @@ pub fn run(args: &Args) -> Result<()> {
     } else {
         Scale {
             operations: 64,
-            rounds: 5,
+            rounds: 3,
         }
     };
     let mut report = Report::new();
     for part in &args.only {
         match part {
-            Part::Attach => attach::measure(&programs, scale, &mut report)?,
+            Part::Attach => attach::side_by_side(&programs, scale, &mut report)?,
+            Part::Growth => attach::growth(&programs, scale, &mut report)?,
             Part::Burst => burst::measure(&programs, &mut report)?,
             Part::Ipam => ipam::measure(&programs, scale, &mut report)?,
             Part::Kernel => kernel::measure(scale, &mut report)?,

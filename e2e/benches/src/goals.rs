@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::call::Verb;
-use crate::report::{Report, Row, us};
+use crate::report::{Report, us};
 use crate::sample::Sample;
 use crate::subject::{Kind, Network};
 
@@ -60,31 +60,38 @@ pub(crate) fn table(report: &Report) -> String {
     let mut text =
         "\n### Goals\n\n| goal | limit | measured | met |\n| --- | --- | --- | --- |\n".to_owned();
     for goal in GOALS {
-        let Some(row) = alone(report, goal.network, 0) else {
-            continue;
-        };
-        let measured = row.of(Kind::Bridge).zip(row.of(Kind::Reference));
-        if let Some((ours, theirs)) = measured {
+        let pair = measured(
+            report,
+            goal.network,
+            (Kind::Bridge, 0),
+            (Kind::Reference, 0),
+        );
+        if let Some((ours, theirs)) = pair {
             let ratio = (goal.of)(ours).as_secs_f64() / (goal.of)(theirs).as_secs_f64();
             let limit = format!("1/{:.0} of the reference", 1.0 / goal.limit);
-            let name = format!("`bridge`: {}", goal.name);
+            let (name, met) = (format!("`bridge`: {}", goal.name), ratio <= goal.limit);
             line(
                 &mut text,
                 &name,
                 &limit,
                 &format!("1/{:.1}", 1.0 / ratio),
-                ratio <= goal.limit,
+                met,
             );
         }
     }
-    let direct = |before| alone(report, Network::Plain, before)?.of(Kind::Direct);
-    if let (Some(empty), Some(full)) = (direct(0), direct(900)) {
+    let pair = measured(
+        report,
+        Network::Plain,
+        (Kind::Direct, 900),
+        (Kind::Direct, 0),
+    );
+    if let Some((full, empty)) = pair {
         let ratio = full.p50().as_secs_f64() / empty.p50().as_secs_f64();
-        let name = "`direct`: ADD p50 beside 900 pods";
+        let (name, limit) = ("`direct`: ADD p50 beside 900 pods", "1.3 of the empty node");
         line(
             &mut text,
             name,
-            "1.3 of the empty node",
+            limit,
             &format!("{ratio:.2}"),
             ratio <= FLAT,
         );
@@ -107,13 +114,19 @@ pub(crate) fn table(report: &Report) -> String {
     text
 }
 
-/// ADDs one at a time.
-fn alone(report: &Report, network: Network, before: usize) -> Option<&Row> {
-    let wanted = (network, before, 1, Verb::Add);
-    report
+/// ADDs one at a time of two subjects that took turns.
+fn measured(
+    report: &Report,
+    network: Network,
+    one: (Kind, usize),
+    other: (Kind, usize),
+) -> Option<(&Sample, &Sample)> {
+    let wanted = (network, 1, Verb::Add);
+    let mut rows = report
         .rows
         .iter()
-        .find(|row| (row.network, row.before, row.at_once, row.verb) == wanted)
+        .filter(|row| (row.network, row.at_once, row.verb) == wanted);
+    rows.find_map(|row| row.of(one.0, one.1).zip(row.of(other.0, other.1)))
 }
 
 fn line(text: &mut String, name: &str, limit: &str, measured: &str, met: bool) {

@@ -14,18 +14,26 @@ use crate::subject::{Kind, Network};
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     pub(crate) network: Network,
-    pub(crate) before: usize,
     pub(crate) at_once: usize,
     pub(crate) verb: Verb,
-    pub(crate) samples: Vec<(Kind, Sample)>,
+    pub(crate) columns: Vec<Column>,
+}
+
+/// One subject on a node with `before` pods.
+#[derive(Debug, Clone)]
+pub(crate) struct Column {
+    pub(crate) kind: Kind,
+    pub(crate) before: usize,
+    pub(crate) sample: Sample,
 }
 
 impl Row {
-    pub(crate) fn of(&self, kind: Kind) -> Option<&Sample> {
-        self.samples
+    pub(crate) fn of(&self, kind: Kind, before: usize) -> Option<&Sample> {
+        let column = self
+            .columns
             .iter()
-            .find(|(known, _)| *known == kind)
-            .map(|(_, sample)| sample)
+            .find(|c| (c.kind, c.before) == (kind, before));
+        column.map(|column| &column.sample)
     }
 }
 
@@ -77,14 +85,21 @@ impl Report {
     pub(crate) fn row(&mut self, title: &str, row: Row) {
         self.begin(
             title,
-            "| verb | at once | plugin | p50 ms | p99 ms | CPU ms | released ms | p50 ratio | CPU ratio |",
+            "| verb | at once | plugin | pods before | p50 ms | p99 ms | CPU ms | released ms | p50 ratio | CPU ratio |",
         );
-        let reference = row.of(Kind::Reference);
-        for (kind, sample) in &row.samples {
-            let ratios = match reference {
-                Some(reference) if *kind != Kind::Reference => (
-                    ratio(sample.p50(), reference.p50()),
-                    ratio(sample.cpu_each(), reference.cpu_each()),
+        for (
+            index,
+            Column {
+                kind,
+                before,
+                sample,
+            },
+        ) in row.columns.iter().enumerate()
+        {
+            let ratios = match row.columns.first() {
+                Some(Column { sample: first, .. }) if index > 0 => (
+                    ratio(sample.p50(), first.p50()),
+                    ratio(sample.cpu_each(), first.cpu_each()),
                 ),
                 _ => (String::new(), String::new()),
             };
@@ -97,6 +112,7 @@ impl Report {
                 row.verb.name(),
                 &row.at_once.to_string(),
                 kind.name(),
+                &before.to_string(),
                 &ms(sample.p50()),
                 &ms(sample.p99()),
                 &ms(sample.cpu_each()),
@@ -109,9 +125,14 @@ impl Report {
     }
 
     /// ADDs and DELs of each subject.
-    pub(crate) fn burst(&mut self, network: Network, samples: &[(Kind, Sample, Sample)]) {
+    pub(crate) fn burst(
+        &mut self,
+        title: &str,
+        network: Network,
+        samples: &[(Kind, Sample, Sample)],
+    ) {
         self.begin(
-            "A burst of 250 pods, 32 at once",
+            title,
             "| network | verb | plugin | all done s | per second | p50 ms | p99 ms | CPU ms | time ratio |",
         );
         let reference = samples.iter().find(|(kind, ..)| *kind == Kind::Reference);

@@ -100,7 +100,6 @@ impl Programs {
 /// A plugin on a node of its own.
 #[derive(Debug)]
 pub(crate) struct Subject {
-    pub(crate) kind: Kind,
     pub(crate) plugin: Plugin,
     pub(crate) node: Namespace,
 }
@@ -116,7 +115,6 @@ impl Subject {
         };
         let program = programs.directory(kind).join(role);
         Ok(Self {
-            kind,
             plugin: Plugin { program, conf },
             node,
         })
