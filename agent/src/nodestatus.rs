@@ -18,6 +18,9 @@ use crate::metrics::Metrics;
 /// Pauses after a failed patch: the first and the longest, with up to as much again of jitter.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// How long after a patch the Node is looked at again.
+const RECHECK: Duration = Duration::from_secs(5);
+
 /// Patches whenever the Node does not say what it should; never returns.
 pub async fn run(
     client: Client,
@@ -31,6 +34,7 @@ pub async fn run(
     let mut pause = PAUSES.0;
     loop {
         let patch = wanted(&outcome.borrow_and_update(), config, SystemTime::now());
+        let patched = patch.is_some();
         let result = match patch {
             Some(patch) => send(&api, node, patch).await,
             None => Ok(()),
@@ -50,8 +54,17 @@ pub async fn run(
             pause = (pause * 2).min(PAUSES.1);
         } else {
             pause = PAUSES.0;
-            if outcome.changed().await.is_err() {
-                return;
+            // The Node may have changed back before anybody saw the patch: nothing would tell.
+            let again = async {
+                if patched {
+                    tokio::time::sleep(RECHECK).await;
+                } else {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                changed = outcome.changed() => if changed.is_err() { return },
+                () = again => {}
             }
         }
     }

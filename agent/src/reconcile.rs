@@ -109,7 +109,11 @@ pub async fn run(
     let mut call = Call::All("start");
     let mut deadline = Instant::now() + period;
     loop {
-        let now = known.borrow_and_update().clone();
+        // Only a whole pass takes the news in: a part of one would leave them unseen.
+        let now = match call {
+            Call::All(_) => known.borrow_and_update().clone(),
+            Call::Rules => Known::default(),
+        };
         if let (true, Call::All(reason)) = (now.complete, call) {
             metrics.resyncs.get_or_create(&[("reason", reason)]).inc();
         }
