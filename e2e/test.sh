@@ -33,7 +33,7 @@ lints() { cargo clippy --workspace --all-targets --quiet -- -D warnings; }
 
 build_image() { make lab image; }
 
-rust_tests() { cargo test --workspace; }
+rust_tests() { cargo test --workspace --no-fail-fast; }
 
 chart_tests() { charts/test.sh; }
 

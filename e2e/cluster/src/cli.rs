@@ -10,7 +10,7 @@ use crate::chart::Chart;
 use crate::plan::{Cluster, Cni, Member, ProxyMode, Runtime, Wish};
 use crate::progress::Progress;
 use crate::upstream::{self, Selection};
-use crate::{chart, demo, down, enter, init, stage, status, up};
+use crate::{chart, churn, demo, down, enter, init, stage, status, up};
 
 /// Hidden subcommand: makes a member's namespaces.
 pub(crate) const STAGE: &str = "stage";
@@ -62,6 +62,13 @@ enum Command {
         /// Tests at once.
         #[arg(long, default_value_t = 2)]
         procs: u8,
+    },
+    /// Lets pods come and go while the agents collect leaked leases without a pause, and counts.
+    Churn {
+        #[command(flatten)]
+        chart: ChartChoice,
+        #[command(flatten)]
+        amount: churn::Amount,
     },
     /// Removes the cluster and all that it made.
     Down,
@@ -181,6 +188,9 @@ pub fn run() -> Result<ExitCode> {
         Command::Check(chart) => demo::check(&load()?, &chart.chart_for_checks(), &progress)?,
         Command::E2e(selection) => upstream::e2e(&load()?, &selection, &progress)?,
         Command::Conformance { procs } => upstream::conformance(&load()?, procs, &progress)?,
+        Command::Churn { chart, amount } => {
+            churn::run(&load()?, chart.chart(), &amount, &progress)?;
+        }
         Command::Down => take_down(&dir, &place.name, &progress)?,
         Command::Status => print(&status::table(&load()?)?),
         Command::Exec { member, command } => {

@@ -13,6 +13,7 @@
 mod certs;
 mod cgroup;
 mod chart;
+mod churn;
 pub mod cli;
 mod controlplane;
 mod demo;

@@ -1,0 +1,233 @@
+//! Pods that come and go by the thousand while the agents look for leaked leases without a pause.
+//!
+//! A collector that is too eager takes the address of a pod that is just being made; one that is
+//! too shy leaves what a crash left. Here the runtime is real, the age limit and the period are
+//! zero, and leases without a pod are planted among those of the pods.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use fairlead_ipam::{Config, Env, Lease, Netns, NetworkName, Owner, Request, Store};
+use ipnetwork::IpNetwork;
+use serde_json::{Value, json};
+
+use crate::chart::Chart;
+use crate::kubectl;
+use crate::node::NodeFolder;
+use crate::plan::{Cluster, Member};
+use crate::progress::Progress;
+use crate::this;
+
+const NAMESPACE: &str = "fairlead-churn";
+const JOB: &str = "churn";
+/// The network that the chart configures, and where its leases are.
+const NETWORK: &str = "fairlead";
+const DATA_DIR: &str = "/var/lib/cni";
+const PLANTED: &str = "planted-";
+const LIMIT: Duration = Duration::from_mins(30);
+const SETTLED: Duration = Duration::from_mins(3);
+
+/// How much comes and goes.
+#[derive(Debug, Args)]
+pub(crate) struct Amount {
+    /// Pods that are made, run to their end and are removed.
+    #[arg(long, default_value_t = 1000)]
+    pods: u32,
+    /// Pods at once.
+    #[arg(long, default_value_t = 40)]
+    at_once: u32,
+    /// Leases without a pod, planted meanwhile.
+    #[arg(long, default_value_t = 50)]
+    leaks: u32,
+}
+
+/// Installs the chart with a collector that never rests, lets the pods come and go, and counts.
+pub(crate) fn run(
+    cluster: &Cluster,
+    mut chart: Chart,
+    amount: &Amount,
+    progress: &Progress,
+) -> Result<()> {
+    for value in ["gc.period=0s", "gc.minAge=0s"] {
+        chart.values.push(value.to_owned());
+    }
+    chart.install(cluster, progress)?;
+    let nodes = lease_files(cluster)?;
+    start_job(cluster, amount)?;
+    let mut planted = 0;
+    progress.wait("pods come and go", LIMIT, || {
+        if planted < amount.leaks {
+            nodes[planted as usize % nodes.len()].plant(planted)?;
+            planted += 1;
+        }
+        let job = kubectl::json(cluster, &["-n", NAMESPACE, "get", "job", JOB])?;
+        let done = job["status"]["succeeded"] == amount.pods && planted == amount.leaks;
+        Ok(done.then_some(()))
+    })?;
+    progress.say(format!("{} pods came and went", amount.pods));
+    kubectl::run(cluster, &["delete", "namespace", NAMESPACE])?;
+    progress.wait("leases are those of the running pods", SETTLED, || {
+        Ok((leased(&nodes)? == running(cluster)?).then_some(()))
+    })?;
+    let removed = removed_by_agents(cluster)?;
+    ensure!(
+        removed == amount.leaks,
+        "{} leases were planted, the agents removed {removed}",
+        amount.leaks
+    );
+    progress.say(format!(
+        "{removed} planted leases removed, and no other; every running pod holds its own"
+    ));
+    Ok(())
+}
+
+fn start_job(cluster: &Cluster, amount: &Amount) -> Result<()> {
+    let container = json!({
+        "name": "done",
+        "image": "registry.k8s.io/e2e-test-images/busybox:1.37.0-1",
+        "command": ["true"],
+    });
+    let manifest = json!({"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": JOB, "namespace": NAMESPACE},
+            "spec": {
+                "completions": amount.pods,
+                "parallelism": amount.at_once,
+                "template": {"spec": {
+                    "restartPolicy": "Never",
+                    "automountServiceAccountToken": false,
+                    "terminationGracePeriodSeconds": 0,
+                    "containers": [container],
+                }},
+            },
+        },
+    ]});
+    let mut apply = Command::new(cluster.tool("kubectl"));
+    apply
+        .arg("--kubeconfig")
+        .arg(cluster.kubeconfig())
+        .args(["apply", "-f", "-"]);
+    this::output(&mut apply, &manifest.to_string()).map(drop)
+}
+
+/// The lease file of one node, reached from the machine.
+struct LeaseFile {
+    folder: PathBuf,
+    ranges: Vec<IpNetwork>,
+    env: Env,
+}
+
+fn lease_files(cluster: &Cluster) -> Result<Vec<LeaseFile>> {
+    let nodes = kubectl::nodes(cluster)?;
+    let file = |member: Member| {
+        let node = nodes.iter().find(|node| node.name == member.to_string());
+        let node = node.with_context(|| format!("{member} has not registered"))?;
+        let ranges = node.pod_ranges.iter().map(|range| range.parse());
+        let home = cluster.folder(member);
+        Ok(LeaseFile {
+            folder: NodeFolder(&home).own(DATA_DIR).join("networks"),
+            ranges: ranges.collect::<Result<_, _>>()?,
+            env: Env::host()?,
+        })
+    };
+    cluster.node_members().map(file).collect()
+}
+
+impl LeaseFile {
+    fn store(&self) -> Result<Store<'_>> {
+        let network = NetworkName::new(NETWORK)?;
+        Ok(Store::open(&self.folder, &network, &self.env)?)
+    }
+
+    /// A lease as a crash leaves it: no sandbox has this id, and its namespace is gone.
+    fn plant(&self, number: u32) -> Result<()> {
+        let config = Config::for_pod_ranges(NETWORK, &self.folder, &self.ranges[..1])?;
+        let request = Request {
+            owner: &Owner::new(&format!("{PLANTED}{number}"), "eth0")?,
+            netns: Some(&Netns {
+                path: format!("/run/netns/{PLANTED}{number}").into(),
+                dev: 1,
+                inode: 1,
+            }),
+            sets: &config.sets,
+            requested: &[],
+            reserved: &[],
+        };
+        self.store()?.allocate(&request, SystemTime::now())?;
+        Ok(())
+    }
+
+    fn leases(&self) -> Result<Vec<Lease>> {
+        Ok(self.store()?.leases()?)
+    }
+}
+
+fn leased(nodes: &[LeaseFile]) -> Result<BTreeSet<IpAddr>> {
+    let mut all = BTreeSet::new();
+    for node in nodes {
+        all.extend(node.leases()?.iter().map(|lease| lease.address));
+    }
+    Ok(all)
+}
+
+/// The addresses of all pods that have a network of their own.
+fn running(cluster: &Cluster) -> Result<BTreeSet<IpAddr>> {
+    let pods = kubectl::json(cluster, &["get", "pods", "--all-namespaces"])?;
+    let mut all = BTreeSet::new();
+    for pod in array(&pods["items"]) {
+        if pod["spec"]["hostNetwork"] == true {
+            continue;
+        }
+        for ip in array(&pod["status"]["podIPs"]) {
+            all.insert(ip["ip"].as_str().unwrap_or_default().parse()?);
+        }
+    }
+    Ok(all)
+}
+
+/// The sum of what the agents count.
+fn removed_by_agents(cluster: &Cluster) -> Result<u32> {
+    let selector = "--selector=app.kubernetes.io/component=agent";
+    let pods = kubectl::json(cluster, &["-n", "kube-system", "get", "pods", selector])?;
+    let mut sum = 0;
+    for pod in array(&pods["items"]) {
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let path = format!("/api/v1/namespaces/kube-system/pods/{name}:9476/proxy/metrics");
+        let metrics = kubectl::run(cluster, &["get", "--raw", &path])?;
+        sum += counter(&metrics, "fairlead_gc_removed_leases_total")?;
+    }
+    Ok(sum)
+}
+
+fn counter(metrics: &str, name: &str) -> Result<u32> {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    let value = line.with_context(|| format!("the agent has no metric {name}"))?;
+    Ok(value.trim().parse()?)
+}
+
+fn array(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_read_by_its_whole_name() {
+        let metrics = "# TYPE a counter\na_total 3\nab_total 4\n";
+        assert_eq!(counter(metrics, "a_total").unwrap(), 3);
+        assert_eq!(
+            counter(metrics, "c_total").unwrap_err().to_string(),
+            "the agent has no metric c_total"
+        );
+    }
+}
