@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use fairlead_cni_netlink::{Batch, Family, LinkChange, Netlink, NewLink, Peer};
+use fairlead_cni_netlink::{Batch, Errno, Family, LinkChange, Netlink, NewLink, Peer};
 
 use super::plan::{Plan, Side};
 use crate::delete;
@@ -53,10 +53,6 @@ fn create(plan: &Plan, pod: &mut Pod, host: &mut Netlink) -> Result<()> {
 fn configure(plan: &Plan, pod: &mut Pod, host: &mut Netlink) -> Result<()> {
     let pod_index = pod.netlink.index_of(&plan.ifname)?;
     let host_index = host.index_of(&plan.host)?;
-    let sysctls = plan.pod_sysctls();
-    if !sysctls.is_empty() {
-        pod.ns.run(|| ensure(&sysctls))??;
-    }
     ensure(&plan.host_sysctls())?;
     let mut batch = Batch::new();
     put(
@@ -64,7 +60,15 @@ fn configure(plan: &Plan, pod: &mut Pod, host: &mut Netlink) -> Result<()> {
         LinkChange::of(pod_index),
         &plan.pod_side(pod_index),
     );
-    pod.netlink.send(&batch)?;
+    match pod.netlink.send(&batch) {
+        // What the kernel says where IPv6 is switched off (`addrconf_add_dev`). The keys are not looked at
+        // before: a walk below /proc/sys takes the longer the more namespaces have been walked there.
+        Err(error) if error.errno() == Some(Errno::EACCES) => {
+            pod.ns.run(|| ensure(&plan.pod_sysctls()))??;
+            pod.netlink.send(&batch)?;
+        }
+        sent => sent?,
+    }
     let mut batch = Batch::new();
     if plan.families().any(|family| family == Family::V6) {
         // Nobody speaks to the host end by a link-local address: without one there is no duplicate address
@@ -85,7 +89,7 @@ fn configure(plan: &Plan, pod: &mut Pod, host: &mut Netlink) -> Result<()> {
 
 fn put<'fd>(batch: &mut Batch<'fd>, change: LinkChange<'fd>, side: &Side) {
     for address in &side.addresses {
-        batch.add_address(address);
+        batch.replace_address(address);
     }
     batch.set_link(&change.up());
     for neighbour in &side.neighbours {
