@@ -127,6 +127,11 @@ impl Plan {
     /// to go elsewhere, or send from another's address (RFC 3704; the host has a route back to each).
     pub(super) fn host_sysctls(&self) -> Wanted {
         let mut sysctls = Vec::new();
+        if self.families().all(|family| family == Family::V4) {
+            // Setting a link up walks all IPv6 routes of the node (`rt6_sync_up`), of which each host end
+            // with IPv6 has some: without, a pod costs the same beside many others.
+            sysctls.push((Sysctl::interface(Family::V6, &self.host, "disable_ipv6"), "1"));
+        }
         for family in self.families() {
             let keys: &[(&str, &str)] = match family {
                 Family::V4 => &[
