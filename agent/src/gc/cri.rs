@@ -10,7 +10,11 @@ use tokio::net::UnixStream;
 use tonic::transport::{Endpoint, Uri};
 use tower::service_fn;
 
-#[expect(unreachable_pub, reason = "generated from proto/cri.proto")]
+#[expect(
+    clippy::allow_attributes_without_reason,
+    unreachable_pub,
+    reason = "generated from proto/cri.proto"
+)]
 mod proto {
     include!(concat!(env!("OUT_DIR"), "/client/runtime.v1.rs"));
 }

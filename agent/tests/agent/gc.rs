@@ -15,6 +15,8 @@ use tonic::{Response, Status};
 use crate::harness::{Agent, Cluster};
 
 #[expect(
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
     clippy::pedantic,
     unreachable_pub,
     reason = "generated from proto/cri.proto"
