@@ -55,7 +55,7 @@ fn pod_to_pod(workload: &Workload<'_>, from: &Pod, to: &Pod, family: usize) -> R
 }
 
 fn across(workload: &Workload<'_>, family: usize) -> Result<String> {
-    let pairs = workload.pairs_across_nodes();
+    let pairs = workload.pairs_across_nodes()?;
     for (from, to) in &pairs {
         pod_to_pod(workload, from, to, family)?;
     }
@@ -68,7 +68,7 @@ fn service(workload: &Workload<'_>, family: usize) -> Result<String> {
         bail!("the Service has no address of this family")
     };
     let url = format!("http://{}/hostname", endpoint(address, 80)?);
-    for (from, _) in workload.pairs_across_nodes() {
+    for from in workload.one_per_node() {
         eventually(|| workload.exec(from, &["curl", "-sS", "--max-time", "2", &url]))?;
     }
     Ok(address.clone())
@@ -78,7 +78,7 @@ fn service(workload: &Workload<'_>, family: usize) -> Result<String> {
 fn world(workload: &Workload<'_>, family: usize) -> Result<String> {
     let outside = network::outside_addresses()[family].clone();
     let url = format!("http://{}/clientip", endpoint(&outside, 8080)?);
-    for (from, _) in workload.pairs_across_nodes() {
+    for from in workload.one_per_node() {
         let Member::Node(index) = from.node.parse()? else {
             bail!("{} is no node", from.node)
         };
@@ -91,7 +91,7 @@ fn world(workload: &Workload<'_>, family: usize) -> Result<String> {
 
 fn api(workload: &Workload<'_>) -> Result<String> {
     let url = format!("https://{API_SERVICE}/version");
-    for (from, _) in workload.pairs_across_nodes() {
+    for from in workload.one_per_node() {
         eventually(|| {
             let answer = workload.exec(from, &["curl", "-sSk", "--max-time", "2", &url])?;
             if answer.contains("gitVersion") {

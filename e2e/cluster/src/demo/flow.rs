@@ -22,10 +22,8 @@ pub(super) fn survives_agent_restart(
     report: &mut Report<'_>,
 ) {
     report.step("agents restarted under a flow, nothing lost", || {
-        let pairs = workload.pairs_across_nodes();
-        let (from, to) = *pairs
-            .first()
-            .context("one node only: there is no way across")?;
+        let pairs = workload.pairs_across_nodes()?;
+        let &(from, to) = pairs.first().context("no pair of pods")?;
         let restarted = AtomicBool::new(false);
         let sent = thread::scope(|scope| {
             let flow = scope.spawn(|| send(workload, from, to, &restarted));

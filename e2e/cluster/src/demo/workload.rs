@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::plan::Cluster;
@@ -84,18 +84,28 @@ impl<'a> Workload<'a> {
         self.pair(|from, to| from.node == to.node && from != to)
     }
 
-    /// One pod of each node with one of each other node.
-    pub(super) fn pairs_across_nodes(&self) -> Vec<(&Pod, &Pod)> {
-        let firsts: BTreeMap<&str, &Pod> = self
+    /// One pod of each node.
+    pub(super) fn one_per_node(&self) -> Vec<&Pod> {
+        let by_node: BTreeMap<&str, &Pod> = self
             .pods
             .iter()
             .map(|pod| (pod.node.as_str(), pod))
             .collect();
-        firsts
-            .values()
-            .flat_map(|&from| firsts.values().map(move |&to| (from, to)))
-            .filter(|(from, to)| from.node != to.node)
-            .collect()
+        by_node.into_values().collect()
+    }
+
+    /// One pod of each node with one of each other node.
+    pub(super) fn pairs_across_nodes(&self) -> Result<Vec<(&Pod, &Pod)>> {
+        let pods = self.one_per_node();
+        let all = pods
+            .iter()
+            .flat_map(|&from| pods.iter().map(move |&to| (from, to)));
+        let pairs: Vec<_> = all.filter(|(from, to)| from.node != to.node).collect();
+        ensure!(
+            !pairs.is_empty(),
+            "the pods run on one node only: there is no way across"
+        );
+        Ok(pairs)
     }
 
     fn pair(&self, fits: impl Fn(&Pod, &Pod) -> bool) -> Result<(&Pod, &Pod)> {
