@@ -130,7 +130,10 @@ impl Plan {
         if self.families().all(|family| family == Family::V4) {
             // Setting a link up walks all IPv6 routes of the node (`rt6_sync_up`), of which each host end
             // with IPv6 has some: without, a pod costs the same beside many others.
-            sysctls.push((Sysctl::interface(Family::V6, &self.host, "disable_ipv6"), "1"));
+            sysctls.push((
+                Sysctl::interface(Family::V6, &self.host, "disable_ipv6"),
+                "1",
+            ));
         }
         for family in self.families() {
             let keys: &[(&str, &str)] = match family {
