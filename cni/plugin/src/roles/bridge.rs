@@ -10,13 +10,15 @@ mod masquerade;
 mod netfilter;
 mod plan;
 mod port;
+mod rules;
 mod spoof;
 mod vlan;
 
 use std::path::Path;
 
+use fairlead_cni_netlink::nft::Nft;
 use fairlead_cni_netlink::{Family, LinkName, Netlink};
-use fairlead_cni_spec::{AddResult, Attachment, Interface};
+use fairlead_cni_spec::{AddResult, Attachment, Fields, Interface};
 
 use crate::call::{Call, check_args};
 use crate::delete;
@@ -30,6 +32,7 @@ use conf::Conf;
 use device::Device;
 use plan::Plan;
 use port::Port;
+use rules::Rules;
 
 /// The role.
 #[derive(Debug)]
@@ -60,7 +63,7 @@ impl Operations for Bridge {
             .map(|source| source.add(call, at, netns))
             .transpose()?
             .unwrap_or_default();
-        let attached = attach(&conf, &port, &taken, &mut pod);
+        let attached = attach(&call.conf.fields(), &conf, &port, &taken, &mut pod);
         if attached.is_err()
             && let Some(source) = source
         {
@@ -81,22 +84,12 @@ impl Operations for Bridge {
         let id = Identity::of(&call.conf.name, at);
         let label = id.label();
         let ifname = LinkName::new(at.ifname.as_str())?;
-        let masquerade = || masquerade::remove(|found| found == label);
-        let masquerade = if fields.flag("ipMasq")? {
-            masquerade()
-        } else {
-            Ok(())
-        };
-        let spoof = || spoof::remove(&id.host_link()?);
-        let spoof = if fields.flag("macspoofchk")? {
-            spoof()
-        } else {
-            Ok(())
-        };
+        let mut rules = Rules::of(&fields)?;
+        let own_rules = rules.remove(&label, &id.host_link()?);
         let links = delete::links(&id, &ifname, netns, call.netns_override);
         // Leases last: an address must not have two owners.
         let addresses = Source::of(call)?.map_or(Ok(()), |source| source.del(at));
-        PluginError::all([masquerade, spoof, links, addresses])
+        PluginError::all([own_rules, links, addresses])
     }
 
     fn check(&self, call: &Call, at: &Attachment, netns: &Path) -> Result<()> {
@@ -126,17 +119,26 @@ impl Operations for Bridge {
         let keep = gc::labels(&call.conf.name, &call.conf.valid_attachments()?);
         let own = crate::identity::prefix(&call.conf.name);
         let mut host = Netlink::open()?;
+        let mut nft = Nft::open()?;
         PluginError::all([
-            masquerade::remove(|label| label.starts_with(&own) && !keep.contains(label)),
+            masquerade::remove(&mut nft, |label| {
+                label.starts_with(&own) && !keep.contains(label)
+            }),
             gc::links(&mut host, &call.conf.name, &keep),
-            spoof::sweep(&mut host),
+            spoof::sweep(&mut nft, &mut host),
             Source::of(call)?.map_or(Ok(()), |source| source.gc(call)),
         ])
     }
 }
 
 /// Makes the pair and everything on it; after a failure nothing of it is left.
-fn attach(conf: &Conf, port: &Port, taken: &AddResult, pod: &mut Pod) -> Result<AddResult> {
+fn attach(
+    fields: &Fields<'_>,
+    conf: &Conf,
+    port: &Port,
+    taken: &AddResult,
+    pod: &mut Pod,
+) -> Result<AddResult> {
     let plan = Plan::new(conf, taken);
     conf.check_mtu(plan.has(Family::V6))?;
     let mut host = Netlink::open()?;
@@ -145,12 +147,7 @@ fn attach(conf: &Conf, port: &Port, taken: &AddResult, pod: &mut Pod) -> Result<
     let configured = configure(conf, port, &plan, &mut device, &mut host, pod);
     if configured.is_err() {
         // As above: the first failure is told, DEL removes what is left.
-        if conf.ip_masq {
-            let _ = masquerade::remove(|label| label == port.label);
-        }
-        if conf.mac_spoof_check {
-            let _ = spoof::remove(&port.host);
-        }
+        let _ = Rules::of(fields).and_then(|mut rules| rules.remove(&port.label, &port.host));
         let _ = delete::now(&mut host, &port.host);
     }
     configured?;

@@ -75,7 +75,7 @@ pub(super) fn add(ips: &[Ip], label: &str) -> Result<()> {
     match nft.commit(&batch) {
         // The first pod of a network makes its chain, the first of all the table.
         Err(error) if error.is_not_found() => set_up(&mut nft, ips, label),
-        // A leftover of a pod in another network held the address.
+        // A leftover of another pod holds the address.
         Err(error) if error.is_exists() => {
             let held = |element: &Element| {
                 ips.iter()
@@ -139,26 +139,21 @@ fn put_network(batch: &mut Batch, address: IpNetwork) {
     batch.append_rule(&rule.masquerade(NatFlags(0)));
 }
 
-/// Adding alone would keep the comment of an element that is there: so it is made sure to be there,
-/// removed, and added as ours.
+/// Exclusive: otherwise an element that is there would keep its comment, and with it its former owner.
 fn put_elements(batch: &mut Batch, ips: &[Ip], label: &str) {
     for ip in ips {
-        let set = pods(ip.address.is_ipv4());
-        let key = Element::key(Key::from(ip.address.ip()));
-        let ours = key
-            .clone()
+        let element = Element::key(Key::from(ip.address.ip()));
+        let element = element
             .verdict(Verdict::Jump(chain(ip.address)))
             .comment(label);
-        batch.add_elements(&set, std::slice::from_ref(&ours));
-        batch.delete_elements(&set, &[key]);
-        batch.add_elements(&set, &[ours]);
+        batch.create_elements(&pods(ip.address.is_ipv4()), &[element]);
     }
 }
 
 /// Ends the masquerade of all elements whose label is chosen.
-pub(super) fn remove(chosen: impl Fn(&str) -> bool) -> Result<()> {
+pub(super) fn remove(nft: &mut Nft, chosen: impl Fn(&str) -> bool) -> Result<()> {
     let labelled = |element: &Element| element.comment.as_deref().is_some_and(&chosen);
-    remove_elements(&mut Nft::open()?, labelled)
+    remove_elements(nft, labelled)
 }
 
 fn remove_elements(nft: &mut Nft, chosen: impl Fn(&Element) -> bool) -> Result<()> {

@@ -44,8 +44,8 @@ pub(super) fn add(host: &LinkName, mac: Mac) -> Result<()> {
 }
 
 /// Removes the chain of a host end; a missing one is success.
-pub(super) fn remove(host: &LinkName) -> Result<()> {
-    remove_all(&mut Nft::open()?, [host.as_str()])
+pub(super) fn remove(nft: &mut Nft, host: &LinkName) -> Result<()> {
+    remove_all(nft, [host.as_str()])
 }
 
 fn remove_all<'a>(nft: &mut Nft, names: impl IntoIterator<Item = &'a str>) -> Result<()> {
@@ -76,8 +76,7 @@ pub(super) fn check(host: &LinkName) -> Result<()> {
 }
 
 /// Removes the chains whose host end is gone.
-pub(super) fn sweep(host: &mut Netlink) -> Result<()> {
-    let mut nft = Nft::open()?;
+pub(super) fn sweep(nft: &mut Nft, host: &mut Netlink) -> Result<()> {
     let chains: Vec<Chain> = nft
         .chains()?
         .into_iter()
@@ -92,7 +91,7 @@ pub(super) fn sweep(host: &mut Netlink) -> Result<()> {
         .map(|link| link.name.to_string())
         .collect();
     remove_all(
-        &mut nft,
+        nft,
         chains
             .iter()
             .map(|chain| chain.name.as_str())
