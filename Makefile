@@ -33,12 +33,13 @@ test: ## Run all tests: unit, kernel, chart, real cluster
 	@exec e2e/test.sh
 
 .PHONY: conformance
-conformance: lab image ## Run every [sig-network] conformance test of Kubernetes
-	@echo "== conformance: upstream's [sig-network] conformance tests, about 30 minutes"
+conformance: lab image ## Run every [sig-network] conformance test of Kubernetes, and 1,000 pods under the collector of leases
+	@echo "== conformance: upstream's [sig-network] conformance tests and 1,000 pods that come and go, about 40 minutes"
 	@e2e/tools/build.sh e2e coredns
 	@$(IMAGE) lab >/dev/null
 	@trap '$(LAB) --name conformance down' EXIT; \
 	  $(LAB) --name conformance up; \
+	  $(LAB) --name conformance churn; \
 	  $(LAB) --name conformance install; \
 	  $(LAB) --name conformance conformance
 
