@@ -26,6 +26,8 @@ pub const MTU_MAX: u32 = 65_535;
 pub enum Mode {
     /// All nodes share a subnet; packets are routed as they are.
     Direct,
+    /// Nodes reach each other by IP; packets to those behind a gateway, or to all, travel in VXLAN.
+    Vxlan,
 }
 
 /// What a cluster role has to know about its node. Every value of this type has been checked.
@@ -273,7 +275,7 @@ mod tests {
         );
         assert_eq!(
             swap(r#""direct""#, r#""magic""#),
-            "node file is not valid: unknown variant `magic`, expected `direct` \
+            "node file is not valid: unknown variant `magic`, expected `direct` or `vxlan` \
              at line 1 column 39; the agent rewrites it when it starts"
         );
     }

@@ -16,6 +16,27 @@ pub const AGENT_TABLE: &str = "fairlead";
 /// The plugin's nftables table: masquerade of the `bridge` role and its MAC spoof check.
 pub const PLUGIN_TABLE: &str = "fairlead-cni";
 
+/// The table, family `netdev`, that keeps pods from sending to the VXLAN port of nodes. The agent owns
+/// the sets [`GUARD_NODES_V4`] and [`GUARD_NODES_V6`] and the chain [`GUARD_CHAIN`] in it; the plugin
+/// adds, before a pod's host end is set up, a base chain at its ingress, named like it, that jumps there.
+pub const GUARD_TABLE: &str = "fairlead-guard";
+
+/// The chain in [`GUARD_TABLE`] that says what pods may not send.
+pub const GUARD_CHAIN: &str = "guard";
+
+/// The IPv4 addresses of all nodes in [`GUARD_TABLE`].
+pub const GUARD_NODES_V4: &str = "nodes4";
+
+/// The IPv6 addresses of all nodes in [`GUARD_TABLE`].
+pub const GUARD_NODES_V6: &str = "nodes6";
+
+/// The VXLAN device unless configured otherwise; outside of the names of [`HOST_LINK_PREFIX`], which
+/// have nothing but hexadecimal digits behind it.
+pub const VXLAN_DEVICE: &str = "fl-vxlan";
+
+/// `ifalias` of the VXLAN device, by which the agent knows its own.
+pub const VXLAN_ALIAS: &str = "fairlead overlay";
+
 /// The comment on the accept rules which the `forwardAccept` option keeps in foreign chains, the
 /// only thing of ours that lives inside somebody else's object.
 pub const FORWARD_ACCEPT_COMMENT: &str = "fairlead: accept forwarded pod traffic";

@@ -30,6 +30,7 @@ const HOUSE: &[(&str, Layer, &[&str])] = &[
     ("fairlead-cni-spec", Layer::Pure, &[]),
     ("fairlead-cni-node", Layer::Pure, &[]),
     ("fairlead-kubeapi", Layer::Pure, &[]),
+    ("fairlead-cni-overlay", Layer::Pure, &[]),
     ("fairlead-cni-netlink", Layer::Io, &[]),
     ("fairlead-ipam", Layer::Io, &["fairlead-cni-spec"]),
     (
@@ -48,9 +49,20 @@ const HOUSE: &[(&str, Layer, &[&str])] = &[
         &[
             "fairlead-cni-netlink",
             "fairlead-cni-node",
+            "fairlead-cni-overlay",
             "fairlead-cni-spec",
             "fairlead-ipam",
             "fairlead-kubeapi",
+        ],
+    ),
+    (
+        "fairlead-cli",
+        Layer::Shell,
+        &[
+            "fairlead-cni-netlink",
+            "fairlead-cni-node",
+            "fairlead-cni-spec",
+            "fairlead-ipam",
         ],
     ),
     ("fairlead-e2e-lab", Layer::EndToEnd, &[]),

@@ -1,0 +1,1 @@
+//! `fairlead`: what an operator does on a node by hand.

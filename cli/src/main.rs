@@ -1,0 +1,3 @@
+//! The program `fairlead`.
+
+fn main() {}
