@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use fairlead_cni_node::node_file::{MTU_MAX, MTU_MIN_V6};
 use fairlead_cni_node::owned;
+use fairlead_cni_overlay::Vni;
 use ipnetwork::IpNetwork;
 use serde_json::Value;
 
 use super::raw::{self, AddressFrom, Raw, StateFrom};
-use super::{AddressSource, Cni, Config, Gc, Log, Masquerade, Network, StateSource, period};
+use super::{
+    AddressSource, Cni, Config, Dscp, Gc, Log, Masquerade, Network, StateSource, Tunnel, Underlay,
+    Vxlan, period,
+};
 use crate::error::AgentError;
 
 type Checked<T> = Result<T, AgentError>;
@@ -84,6 +88,25 @@ fn network(raw: raw::Network) -> Checked<Network> {
         name: raw.name,
         mode: raw.mode,
         mtu,
+        vxlan: vxlan()?,
+    })
+}
+
+fn vxlan() -> Checked<Vxlan> {
+    let Some(vni) = Vni::new(76) else {
+        return bad("network.vxlan.vni", 76, "1 to 16777215");
+    };
+    Ok(Vxlan {
+        tunnel: Tunnel::CrossSubnet,
+        underlay: Underlay::Auto,
+        vni,
+        port: 4789,
+        source_ports: None,
+        ttl: 0,
+        dscp: Dscp::Value(0),
+        udp_checksum: false,
+        checksum_offload: true,
+        device: owned::VXLAN_DEVICE.parse()?,
     })
 }
 

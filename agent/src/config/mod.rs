@@ -7,6 +7,7 @@ mod period;
 mod raw;
 #[cfg(test)]
 mod tests;
+mod vxlan;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::AgentError;
+pub use vxlan::{Dscp, Tunnel, Underlay, Vxlan};
 
 /// Everything an operator can set, `agent.yaml`.
 #[derive(Debug, Clone)]
@@ -62,6 +64,8 @@ pub struct Network {
     pub mode: Mode,
     /// MTU of pod interfaces in bytes; `None` means that of the uplink.
     pub mtu: Option<u32>,
+    /// The tunnel of mode `vxlan`.
+    pub vxlan: Vxlan,
 }
 
 /// `node.address`.

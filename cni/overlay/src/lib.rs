@@ -2,3 +2,7 @@
 //! routes of one VXLAN device, and the difference from what stands.
 //!
 //! Pure: whoever uses it dumps the kernel's state and writes the changes.
+
+mod types;
+
+pub use types::{Mac, Vni};
