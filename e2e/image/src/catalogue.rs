@@ -227,6 +227,37 @@ mod tests {
         assert_eq!(build(), build());
     }
 
+    /// Needs what `make tools` unpacks, and root. The folder is relative on purpose, as it is on the
+    /// command line.
+    #[test]
+    fn programs_of_the_tool_box_start_from_the_image_alone() {
+        let sources = Sources {
+            bin: "../../.cache/bin".into(),
+            debs: "../../.cache/debs".into(),
+        };
+        let root = TempDir::new().unwrap();
+        let layer = tools(&sources).unwrap().tar().unwrap();
+        tar::Archive::new(layer.as_slice())
+            .unpack(root.path())
+            .unwrap();
+        for (program, version) in [
+            ("dig", "-v"),
+            ("curl", "--version"),
+            ("ip", "-Version"),
+            ("ss", "-Version"),
+            ("sh", "--version"),
+            ("busybox", "true"),
+        ] {
+            let started = Command::new("chroot")
+                .arg(root.path())
+                .args([&format!("/bin/{program}"), version])
+                .output()
+                .unwrap();
+            let error = String::from_utf8_lossy(&started.stderr);
+            assert!(started.status.success(), "{program}: {error}");
+        }
+    }
+
     #[test]
     fn a_missing_host_program_is_named() {
         let error = host_program("no-such-program").unwrap_err();

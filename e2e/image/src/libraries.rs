@@ -1,7 +1,7 @@
 //! The shared libraries of a host program, as the host's loader finds them.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -18,7 +18,13 @@ pub(crate) struct Library {
 
 /// Asks `ldd` what `program` loads. A static program has none.
 pub(crate) fn of(program: &Path, extra_dirs: &[PathBuf]) -> Result<Vec<Library>> {
-    let search = env::join_paths(extra_dirs).context("join library folders")?;
+    // The loader prints a library found in a relative folder by a relative path.
+    let dirs: Vec<PathBuf> = extra_dirs
+        .iter()
+        .map(path::absolute)
+        .collect::<Result<_, _>>()
+        .context("find library folders")?;
+    let search = env::join_paths(dirs).context("join library folders")?;
     let output = Command::new("ldd")
         .arg(program)
         .env("LD_LIBRARY_PATH", search)
@@ -42,17 +48,14 @@ fn parse(text: &str) -> Result<Vec<Library>> {
         if line.ends_with("not found") {
             bail!("{line}: install the package that holds it");
         }
+        // The kernel's own, which is no file.
+        if line.starts_with("linux-vdso.so.") {
+            continue;
+        }
         let found = line.split_once(" => ").map_or(line, |(_, found)| found);
-        let Some(host) = found
-            .split(" (")
-            .next()
-            .filter(|host| host.starts_with('/'))
-        else {
-            continue;
-        };
-        let host = PathBuf::from(host);
-        let Some(name) = host.file_name() else {
-            continue;
+        let host = PathBuf::from(found.split(" (").next().unwrap_or(found));
+        let Some(name) = host.file_name().filter(|_| host.is_absolute()) else {
+            bail!("ldd's line `{line}` names no absolute path");
         };
         // The loader's path is written into every program; the rest is found by search.
         let path = if line.contains(" => ") {
@@ -87,6 +90,15 @@ mod tests {
                     path: "/lib64/ld-linux-x86-64.so.2".into(),
                 },
             ]
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_not_understood_is_an_error_and_no_library_left_out() {
+        let error = parse("\tlibuv.so.1 => lib/libuv.so.1 (0x00007f)\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "ldd's line `libuv.so.1 => lib/libuv.so.1 (0x00007f)` names no absolute path"
         );
     }
 
