@@ -1,9 +1,11 @@
 //! From the written configuration to the checked one; the only place that judges values.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fairlead_cni_netlink::LinkName;
 use fairlead_cni_node::node_file::{MTU_MAX, MTU_MIN_V6};
 use fairlead_cni_node::owned;
 use fairlead_cni_overlay::Vni;
@@ -12,8 +14,7 @@ use serde_json::Value;
 
 use super::raw::{self, AddressFrom, Raw, StateFrom};
 use super::{
-    AddressSource, Cni, Config, Dscp, Gc, Log, Masquerade, Network, StateSource, Tunnel, Underlay,
-    Vxlan, period,
+    AddressSource, Cni, Config, Dscp, Gc, Log, Masquerade, Network, StateSource, Vxlan, period,
 };
 use crate::error::AgentError;
 
@@ -88,26 +89,69 @@ fn network(raw: raw::Network) -> Checked<Network> {
         name: raw.name,
         mode: raw.mode,
         mtu,
-        vxlan: vxlan()?,
+        vxlan: vxlan(&raw.vxlan)?,
     })
 }
 
-fn vxlan() -> Checked<Vxlan> {
-    let Some(vni) = Vni::new(76) else {
-        return bad("network.vxlan.vni", 76, "1 to 16777215");
+fn vxlan(raw: &raw::Vxlan) -> Checked<Vxlan> {
+    let Some(vni) = u32::try_from(raw.vni).ok().and_then(Vni::new) else {
+        return bad("network.vxlan.vni", raw.vni, "1 to 16777215");
+    };
+    let Some(port) = port(raw.port) else {
+        return bad("network.vxlan.port", raw.port, "1 to 65535");
+    };
+    let Ok(ttl) = u8::try_from(raw.ttl) else {
+        return bad("network.vxlan.ttl", raw.ttl, "0 (the system's) or 1 to 255");
     };
     Ok(Vxlan {
-        tunnel: Tunnel::CrossSubnet,
-        underlay: Underlay::Auto,
+        tunnel: raw.tunnel,
+        underlay: raw.underlay,
         vni,
-        port: 4789,
-        source_ports: None,
-        ttl: 0,
-        dscp: Dscp::Value(0),
-        udp_checksum: false,
-        checksum_offload: true,
-        device: owned::VXLAN_DEVICE.parse()?,
+        port,
+        source_ports: source_ports(&raw.source_ports)?,
+        ttl,
+        dscp: dscp(&raw.dscp)?,
+        udp_checksum: raw.udp_checksum,
+        checksum_offload: raw.checksum_offload.0,
+        device: device(&raw.device)?,
     })
+}
+
+fn port(number: i64) -> Option<u16> {
+    u16::try_from(number).ok().filter(|port| *port != 0)
+}
+
+fn source_ports(raw: &raw::Ports) -> Checked<Option<RangeInclusive<u16>>> {
+    match (raw.from, raw.to, port(raw.from), port(raw.to)) {
+        (0, 0, ..) => Ok(None),
+        (_, _, Some(from), Some(to)) if from <= to => Ok(Some(from..=to)),
+        (from, to, ..) => bad(
+            "network.vxlan.sourcePorts",
+            format!("from {from} to {to}"),
+            "from 0 to 0 (the kernel's), or 1 to 65535 with from not above to",
+        ),
+    }
+}
+
+fn dscp(raw: &Value) -> Checked<Dscp> {
+    let value = raw.as_u64().and_then(|value| u8::try_from(value).ok());
+    match value {
+        Some(value) if value <= 63 => Ok(Dscp::Value(value)),
+        _ if raw == "inherit" => Ok(Dscp::Inherit),
+        _ => bad("network.vxlan.dscp", raw, "0 to 63 or inherit"),
+    }
+}
+
+fn device(name: &str) -> Checked<LinkName> {
+    match name.parse() {
+        Ok(checked) if !owned::is_host_link(name) => Ok(checked),
+        _ => bad(
+            "network.vxlan.device",
+            format!("{name:?}"),
+            "the name of an interface, 1 to 15 bytes, unlike those of pods' host ends \
+             (fl and 12 hexadecimal digits)",
+        ),
+    }
 }
 
 fn address(raw: raw::Address) -> Checked<AddressSource> {

@@ -52,6 +52,7 @@ pub(super) struct Network {
     pub(super) name: String,
     pub(super) mode: Mode,
     pub(super) mtu: u32,
+    pub(super) vxlan: Vxlan,
 }
 
 impl Default for Network {
@@ -60,8 +61,50 @@ impl Default for Network {
             name: owned::NETWORK_NAME.to_owned(),
             mode: Mode::Direct,
             mtu: 0,
+            vxlan: Vxlan::default(),
         }
     }
+}
+
+/// Numbers are wide enough for any wrong value to be told with the legal range.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct Vxlan {
+    pub(super) tunnel: super::Tunnel,
+    pub(super) underlay: super::Underlay,
+    pub(super) vni: i64,
+    pub(super) port: i64,
+    pub(super) source_ports: Ports,
+    pub(super) ttl: i64,
+    pub(super) dscp: Value,
+    pub(super) udp_checksum: bool,
+    pub(super) checksum_offload: Enabled,
+    pub(super) device: String,
+}
+
+impl Default for Vxlan {
+    fn default() -> Self {
+        Self {
+            tunnel: super::Tunnel::CrossSubnet,
+            underlay: super::Underlay::Auto,
+            vni: 76,
+            port: 4789,
+            source_ports: Ports::default(),
+            ttl: 0,
+            dscp: 0.into(),
+            udp_checksum: false,
+            checksum_offload: Enabled(true),
+            device: owned::VXLAN_DEVICE.to_owned(),
+        }
+    }
+}
+
+/// The first and the last port.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct Ports {
+    pub(super) from: i64,
+    pub(super) to: i64,
 }
 
 #[derive(Debug, Default, Deserialize)]

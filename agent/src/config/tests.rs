@@ -1,3 +1,5 @@
+use fairlead_cni_overlay::Vni;
+
 use super::*;
 
 fn error(text: &str) -> String {
@@ -79,7 +81,17 @@ fn unknown_keys_are_refused_with_the_known_ones() {
     );
     assert_eq!(
         error("network:\n  mtus: 1500\n"),
-        "configuration: unknown field `mtus`, expected one of name, mode, mtu at line 2, column 3"
+        "configuration: unknown field `mtus`, expected one of name, mode, mtu, vxlan \
+         at line 2, column 3"
+    );
+    assert_eq!(
+        error("network:\n  vxlan: {id: 7}\n"),
+        "configuration: unknown field `id`, expected one of tunnel, underlay, vni, port, \
+         sourcePorts, ttl, dscp, udpChecksum, checksumOffload, device at line 2, column 11"
+    );
+    assert_eq!(
+        error("network: {vxlan: {sourcePorts: {first: 7}}}"),
+        "configuration: unknown field `first`, expected one of from, to at line 1, column 33"
     );
 }
 
@@ -164,9 +176,147 @@ fn errors_name_key_value_and_legal_range() {
 }
 
 #[test]
-fn an_unknown_mode_is_refused_with_the_known_one() {
+fn unknown_words_are_refused_with_the_known_ones() {
     assert_eq!(
         error("network: {mode: magic}"),
-        "configuration: unknown variant `magic`, expected one of direct at line 1, column 17"
+        "configuration: unknown variant `magic`, expected one of direct, vxlan at line 1, column 17"
     );
+    assert_eq!(
+        error("network: {vxlan: {tunnel: never}}"),
+        "configuration: unknown variant `never`, expected one of crossSubnet, always \
+         at line 1, column 27"
+    );
+    assert_eq!(
+        error("network: {vxlan: {underlay: ipx}}"),
+        "configuration: unknown variant `ipx`, expected one of auto, ipv4, ipv6 \
+         at line 1, column 29"
+    );
+}
+
+#[test]
+fn the_tunnel_has_its_documented_defaults() {
+    let vxlan = Config::parse("network: {mode: vxlan}")
+        .unwrap()
+        .network
+        .vxlan;
+    assert_eq!(
+        vxlan,
+        Vxlan {
+            tunnel: Tunnel::CrossSubnet,
+            underlay: Underlay::Auto,
+            vni: Vni::new(76).unwrap(),
+            port: 4789,
+            source_ports: None,
+            ttl: 0,
+            dscp: Dscp::Value(0),
+            udp_checksum: false,
+            checksum_offload: true,
+            device: "fl-vxlan".parse().unwrap(),
+        }
+    );
+}
+
+#[test]
+fn every_option_of_the_tunnel_is_read() {
+    let config = Config::parse(
+        "
+network:
+  mode: vxlan
+  vxlan:
+    tunnel: always
+    underlay: ipv6
+    vni: 16777215
+    port: 8472
+    sourcePorts: {from: 49152, to: 65535}
+    ttl: 255
+    dscp: inherit
+    udpChecksum: true
+    checksumOffload: false
+    device: flannel.1
+",
+    )
+    .unwrap();
+    assert_eq!(config.network.mode, Mode::Vxlan);
+    assert_eq!(
+        config.network.vxlan,
+        Vxlan {
+            tunnel: Tunnel::Always,
+            underlay: Underlay::Ipv6,
+            vni: Vni::new(16_777_215).unwrap(),
+            port: 8472,
+            source_ports: Some(49_152..=65_535),
+            ttl: 255,
+            dscp: Dscp::Inherit,
+            udp_checksum: true,
+            checksum_offload: false,
+            device: "flannel.1".parse().unwrap(),
+        }
+    );
+    let dscp = Config::parse("network: {vxlan: {dscp: 46}}").unwrap();
+    assert_eq!(dscp.network.vxlan.dscp, Dscp::Value(46));
+}
+
+/// A value below `network.vxlan`, and the error that it gives in any mode.
+const WRONG_TUNNEL: &[(&str, &str)] = &[
+    ("vni: 0", "vni is 0, expected 1 to 16777215"),
+    ("vni: 16777216", "vni is 16777216, expected 1 to 16777215"),
+    ("vni: -1", "vni is -1, expected 1 to 16777215"),
+    ("port: 0", "port is 0, expected 1 to 65535"),
+    ("port: 65536", "port is 65536, expected 1 to 65535"),
+    (
+        "sourcePorts: {from: 1000}",
+        "sourcePorts is from 1000 to 0, \
+         expected from 0 to 0 (the kernel's), or 1 to 65535 with from not above to",
+    ),
+    (
+        "sourcePorts: {from: 2000, to: 1000}",
+        "sourcePorts is from 2000 to 1000, \
+         expected from 0 to 0 (the kernel's), or 1 to 65535 with from not above to",
+    ),
+    (
+        "sourcePorts: {from: 1, to: 65536}",
+        "sourcePorts is from 1 to 65536, \
+         expected from 0 to 0 (the kernel's), or 1 to 65535 with from not above to",
+    ),
+    (
+        "ttl: 256",
+        "ttl is 256, expected 0 (the system's) or 1 to 255",
+    ),
+    (
+        "ttl: -1",
+        "ttl is -1, expected 0 (the system's) or 1 to 255",
+    ),
+    ("dscp: 64", "dscp is 64, expected 0 to 63 or inherit"),
+    ("dscp: -1", "dscp is -1, expected 0 to 63 or inherit"),
+    (
+        "dscp: high",
+        "dscp is \"high\", expected 0 to 63 or inherit",
+    ),
+    (
+        "device: fl-vxlan-device0",
+        "device is \"fl-vxlan-device0\", expected the name of an interface, 1 to 15 bytes, \
+         unlike those of pods' host ends (fl and 12 hexadecimal digits)",
+    ),
+    (
+        "device: ''",
+        "device is \"\", expected the name of an interface, 1 to 15 bytes, \
+         unlike those of pods' host ends (fl and 12 hexadecimal digits)",
+    ),
+    (
+        "device: fl0123456789ab",
+        "device is \"fl0123456789ab\", expected the name of an interface, 1 to 15 bytes, \
+         unlike those of pods' host ends (fl and 12 hexadecimal digits)",
+    ),
+];
+
+#[test]
+fn a_wrong_option_of_the_tunnel_is_refused_in_every_mode() {
+    for mode in ["direct", "vxlan"] {
+        for (text, expected) in WRONG_TUNNEL {
+            assert_eq!(
+                error(&format!("network: {{mode: {mode}, vxlan: {{{text}}}}}")),
+                format!("network.vxlan.{expected}"),
+            );
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use fairlead_cni_netlink::LinkName;
 use fairlead_cni_overlay::Vni;
+use serde::Deserialize;
 
 /// `network.vxlan`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,8 @@ pub struct Vxlan {
 }
 
 /// `network.vxlan.tunnel`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Tunnel {
     /// Peers that the kernel reaches without a gateway are routed to directly.
     #[default]
@@ -41,7 +43,8 @@ pub enum Tunnel {
 }
 
 /// `network.vxlan.underlay`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Underlay {
     /// IPv4 where this node has an IPv4 address, else IPv6.
     #[default]

@@ -135,23 +135,23 @@ mod tests {
         let (source, folder) = (dir.path().join("source"), dir.path().join("bin"));
         fs::write(&source, "one").unwrap();
         let mut installer = Installer::new(&source, &folder);
-        assert_eq!(installer.ensure().unwrap(), 5);
+        assert_eq!(installer.ensure().unwrap(), PLUGIN_ROLES.len() + 1);
         assert_eq!(installer.ensure().unwrap(), 0);
         assert_eq!(
             fs::read_dir(&folder).unwrap().count(),
-            5,
+            PLUGIN_ROLES.len() + 1,
             "nothing temporary stays"
         );
 
         fs::remove_file(folder.join("fairlead-direct")).unwrap();
         fs::write(folder.join("fairlead-ipam"), "two").unwrap();
         // The hard links share one file, so all of them changed.
-        assert_eq!(installer.ensure().unwrap(), 4);
+        assert_eq!(installer.ensure().unwrap(), PLUGIN_ROLES.len());
         fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(installer.ensure().unwrap(), 5);
+        assert_eq!(installer.ensure().unwrap(), PLUGIN_ROLES.len() + 1);
 
         fs::write(&source, "newer").unwrap();
-        assert_eq!(installer.ensure().unwrap(), 4);
+        assert_eq!(installer.ensure().unwrap(), PLUGIN_ROLES.len());
         for role in PLUGIN_ROLES {
             assert_eq!(fs::read(folder.join(role)).unwrap(), b"newer");
         }
@@ -163,7 +163,10 @@ mod tests {
         let source = dir.path().join("source");
         fs::write(&source, "ours").unwrap();
         fs::write(dir.path().join("loopback"), "theirs").unwrap();
-        assert_eq!(Installer::new(&source, dir.path()).ensure().unwrap(), 4);
+        assert_eq!(
+            Installer::new(&source, dir.path()).ensure().unwrap(),
+            PLUGIN_ROLES.len()
+        );
         assert_eq!(fs::read(dir.path().join("loopback")).unwrap(), b"theirs");
 
         fs::remove_file(dir.path().join("loopback")).unwrap();

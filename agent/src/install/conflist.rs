@@ -15,12 +15,12 @@ const EXTENSIONS: [&str; 3] = ["conf", "conflist", "json"];
 /// the best of `cniVersions`.
 #[must_use]
 pub fn render(config: &Config) -> String {
-    let direct = json!({
-        "type": "fairlead-direct",
+    let role = json!({
+        "type": config.network.mode.plugin_role(),
         "nodeFile": node_file::path(config),
         "dataDir": config.cni.data_dir,
     });
-    let mut plugins = vec![direct];
+    let mut plugins = vec![role];
     plugins.extend(config.cni.extra_plugins.iter().cloned());
     let list = json!({
         "cniVersion": "1.0.0",
@@ -82,6 +82,13 @@ mod tests {
                 ],
             })
         );
+    }
+
+    #[test]
+    fn the_role_is_that_of_the_mode() {
+        let config = Config::parse("network: {mode: vxlan}").unwrap();
+        let list: Value = serde_json::from_str(&render(&config)).unwrap();
+        assert_eq!(list["plugins"][0]["type"], "fairlead-vxlan");
     }
 
     #[test]

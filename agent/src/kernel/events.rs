@@ -5,10 +5,8 @@
 
 use std::net::IpAddr;
 
-use fairlead_cni_netlink::{Event, Link, Route};
-use fairlead_cni_node::owned::{
-    HOST_LINK_HASH_DIGITS, HOST_LINK_PREFIX, NEXTHOP_IDS, ROUTE_PROTOCOL,
-};
+use fairlead_cni_netlink::{Event, Route};
+use fairlead_cni_node::owned::{NEXTHOP_IDS, ROUTE_PROTOCOL, is_host_link};
 
 use crate::routes::{self, Keeper};
 
@@ -16,7 +14,7 @@ use crate::routes::{self, Keeper};
 #[must_use]
 pub fn calls_for_a_pass(event: &Event, keeper: &Keeper) -> bool {
     match event {
-        Event::LinkSet(link) | Event::LinkGone(link) => !is_pod_link(link),
+        Event::LinkSet(link) | Event::LinkGone(link) => !is_host_link(link.name.as_str()),
         Event::AddressSet(address) | Event::AddressGone(address) => !is_link_local(address.ip.ip()),
         Event::RouteSet(route) if route.protocol == ROUTE_PROTOCOL => {
             routes::is_ours(route) && keeper.wanted(&route.key()) != Some(route)
@@ -31,14 +29,6 @@ pub fn calls_for_a_pass(event: &Event, keeper: &Keeper) -> bool {
         Event::RuleSet(_) | Event::RuleGone(_) | Event::Overrun => true,
         _ => false,
     }
-}
-
-/// The host end of a pod's pair.
-fn is_pod_link(link: &Link) -> bool {
-    let digits = link.name.as_str().strip_prefix(HOST_LINK_PREFIX);
-    digits.is_some_and(|digits| {
-        digits.len() == HOST_LINK_HASH_DIGITS && digits.bytes().all(|b| b.is_ascii_hexdigit())
-    })
 }
 
 fn is_underlay(route: &Route) -> bool {

@@ -30,6 +30,17 @@ pub enum Mode {
     Vxlan,
 }
 
+impl Mode {
+    /// The plugin's role for pods of this mode.
+    #[must_use]
+    pub const fn plugin_role(self) -> &'static str {
+        match self {
+            Self::Direct => "fairlead-direct",
+            Self::Vxlan => "fairlead-vxlan",
+        }
+    }
+}
+
 /// What a cluster role has to know about its node. Every value of this type has been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeFile {

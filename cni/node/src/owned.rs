@@ -24,6 +24,10 @@ pub const GUARD_TABLE: &str = "fairlead-guard";
 /// The chain in [`GUARD_TABLE`] that says what pods may not send.
 pub const GUARD_CHAIN: &str = "guard";
 
+/// Priority of the base chains in [`GUARD_TABLE`]: behind the plugin's MAC spoof check, before any chain
+/// that others put there.
+pub const GUARD_PRIORITY: i32 = -490;
+
 /// The IPv4 addresses of all nodes in [`GUARD_TABLE`].
 pub const GUARD_NODES_V4: &str = "nodes4";
 
@@ -48,6 +52,14 @@ pub const HOST_LINK_PREFIX: &str = "fl";
 /// Digits after [`HOST_LINK_PREFIX`]; with the prefix one less than `IFNAMSIZ` allows.
 pub const HOST_LINK_HASH_DIGITS: usize = 12;
 
+/// Whether `name` is one that only the host end of a pod's pair has.
+#[must_use]
+pub fn is_host_link(name: &str) -> bool {
+    name.strip_prefix(HOST_LINK_PREFIX).is_some_and(|digits| {
+        digits.len() == HOST_LINK_HASH_DIGITS && digits.bytes().all(|b| b.is_ascii_hexdigit())
+    })
+}
+
 /// Ids of our nexthop objects (`RTM_NEWNEXTHOP`): `0x464c` is "FL".
 pub const NEXTHOP_IDS: RangeInclusive<u32> = 0x464c_0000..=0x464c_ffff;
 
@@ -65,6 +77,19 @@ pub const RUN_DIR: &str = "/run/fairlead";
 /// The file that tells the cluster roles about this node, see [`crate::NodeFile`].
 pub const NODE_FILE: &str = "/run/fairlead/node.json";
 
+/// Its name in the agent's `runDir`, which is [`RUN_DIR`] unless configured otherwise.
+pub const NODE_FILE_NAME: &str = "node.json";
+
+/// The file there that a running agent holds locked (flock(2)): one agent a node, and none while the
+/// node is cleaned up.
+pub const AGENT_LOCK: &str = "agent.lock";
+
+/// Where the container runtime looks for CNI plugins unless configured otherwise.
+pub const BIN_DIR: &str = "/opt/cni/bin";
+
+/// Where the container runtime looks for CNI configurations unless configured otherwise.
+pub const CONF_DIR: &str = "/etc/cni/net.d";
+
 /// Where leases are kept for every role unless `dataDir` says otherwise; `host-local`'s default.
 pub const DATA_DIR: &str = "/var/lib/cni/networks";
 
@@ -81,12 +106,16 @@ pub const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 pub const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
 /// The names under which the plugin binary is installed, one for each of its roles.
-pub const PLUGIN_ROLES: [&str; 4] = [
+pub const PLUGIN_ROLES: [&str; 5] = [
     "fairlead-bridge",
     "fairlead-direct",
     "fairlead-ipam",
     "fairlead-loopback",
+    "fairlead-vxlan",
 ];
+
+/// The roles that only the agent configures: one of them is the first plugin of the list that it writes.
+pub const CLUSTER_ROLES: [&str; 2] = ["fairlead-direct", "fairlead-vxlan"];
 
 /// The name under which containerd runs the loopback plugin for every pod, whatever the network is. It
 /// is ours only where nobody else has installed one: a symbolic link to that role.
@@ -102,6 +131,19 @@ mod tests {
     #[test]
     fn host_link_names_fit_the_kernels_limit() {
         assert!(HOST_LINK_PREFIX.len() + HOST_LINK_HASH_DIGITS < 16);
+    }
+
+    #[test]
+    fn the_node_file_is_in_the_run_directory_by_its_name() {
+        assert_eq!(NODE_FILE, format!("{RUN_DIR}/{NODE_FILE_NAME}"));
+    }
+
+    #[test]
+    fn the_overlay_device_is_no_host_link() {
+        assert!(is_host_link("fl0123456789ab"));
+        assert!(!is_host_link(VXLAN_DEVICE));
+        assert!(!is_host_link("fl0123456789abc"));
+        assert!(!is_host_link("eth0"));
     }
 
     #[test]
