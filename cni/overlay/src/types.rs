@@ -1,6 +1,7 @@
 //! Identifiers of the overlay.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 /// The identifier of a VXLAN network (RFC 7348 section 5): 24 bits, here from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +41,46 @@ impl fmt::Display for Vni {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mac(pub [u8; 6]);
 
+/// FNV-1a with 64 bits: its start and its prime.
+const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// Bits of a node's hardware address that depend on its name.
+const HASHED: u32 = 46;
+
+impl Mac {
+    /// That of the tunnel's device on the node called `name`: 46 bits of a hash, locally administered,
+    /// unicast. It follows from the name alone, so nodes need not tell each other, and outlives
+    /// whatever happens to the node.
+    #[must_use]
+    pub fn of_node(name: &str) -> Self {
+        let hash = name.bytes().fold(FNV_START, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
+        });
+        let folded = (hash >> HASHED) ^ hash;
+        let [_, _, high, rest @ ..] = folded.to_be_bytes();
+        let [b, c, d, e, f] = rest;
+        Self([high & 0xfc | 0x02, b, c, d, e, f])
+    }
+
+    /// The IPv6 link-local address made of it (RFC 4291 appendix A).
+    #[must_use]
+    pub const fn link_local(self) -> Ipv6Addr {
+        let [a, b, c, d, e, f] = self.0;
+        let pair = u16::from_be_bytes;
+        Ipv6Addr::new(
+            0xfe80,
+            0,
+            0,
+            0,
+            pair([a ^ 0x02, b]),
+            pair([c, 0xff]),
+            pair([0xfe, d]),
+            pair([e, f]),
+        )
+    }
+}
+
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;
@@ -55,6 +96,8 @@ impl fmt::Debug for Mac {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -66,8 +109,24 @@ mod tests {
     }
 
     #[test]
-    fn hardware_addresses_are_written_as_ip_does() {
-        let mac = Mac([2, 0, 0xab, 0, 0, 1]);
-        assert_eq!(mac.to_string(), "02:00:ab:00:00:01");
+    fn a_nodes_hardware_address_never_changes() {
+        let of = |name| Mac::of_node(name).to_string();
+        assert_eq!(of("n1"), "7a:07:b5:58:f6:0d");
+        assert_eq!(of("worker-1.example.org"), "5e:60:0a:40:7c:a0");
+    }
+
+    #[test]
+    fn nodes_hardware_addresses_are_local_unicast_and_differ() {
+        let all: BTreeSet<Mac> = (0..100_000)
+            .map(|n| Mac::of_node(&format!("ip-10-0-{}-{}.internal", n / 250, n % 250)))
+            .collect();
+        assert_eq!(all.len(), 100_000);
+        assert!(all.iter().all(|mac| mac.0[0] & 0x03 == 0x02));
+    }
+
+    #[test]
+    fn the_link_local_address_is_that_of_the_rfc() {
+        let mac = Mac([0x36, 0x56, 0x78, 0x9a, 0xbc, 0xde]);
+        assert_eq!(mac.link_local().to_string(), "fe80::3456:78ff:fe9a:bcde");
     }
 }
