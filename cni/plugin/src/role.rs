@@ -7,7 +7,8 @@ use fairlead_cni_spec::{AddResult, Attachment};
 
 use crate::call::Call;
 use crate::error::{PluginError, Result};
-use crate::roles::{bridge::Bridge, direct::Direct, ipam::Ipam, loopback::Loopback};
+use crate::roles::{bridge::Bridge, ipam::Ipam, loopback::Loopback};
+use crate::routed::{DIRECT, VXLAN};
 
 /// A role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,14 +21,17 @@ pub(crate) enum Role {
     Ipam,
     /// The loopback device.
     Loopback,
+    /// Routed pods of a cluster whose nodes reach each other by IP.
+    Vxlan,
 }
 
 /// Names of roles; those of the reference plugins make a folder of links a replacement for them.
-const NAMES: [(&str, Role); 7] = [
+const NAMES: [(&str, Role); 8] = [
     ("fairlead-bridge", Role::Bridge),
     ("fairlead-direct", Role::Direct),
     ("fairlead-ipam", Role::Ipam),
     ("fairlead-loopback", Role::Loopback),
+    ("fairlead-vxlan", Role::Vxlan),
     ("bridge", Role::Bridge),
     ("host-local", Role::Ipam),
     ("loopback", Role::Loopback),
@@ -72,9 +76,10 @@ impl Role {
     pub(crate) fn operations(self) -> &'static dyn Operations {
         match self {
             Self::Bridge => &Bridge,
-            Self::Direct => &Direct,
+            Self::Direct => &DIRECT,
             Self::Ipam => &Ipam,
             Self::Loopback => &Loopback,
+            Self::Vxlan => &VXLAN,
         }
     }
 }
@@ -87,6 +92,7 @@ mod tests {
     fn the_last_part_of_the_name_is_the_role() {
         for (path, role) in [
             ("/opt/cni/bin/fairlead-direct", Role::Direct),
+            ("fairlead-vxlan", Role::Vxlan),
             ("bridge", Role::Bridge),
             ("./host-local", Role::Ipam),
             ("/x/loopback", Role::Loopback),
@@ -108,7 +114,7 @@ mod tests {
             Role::of(OsStr::new("/usr/libexec/fairlead/fairlead-cni"))
                 .unwrap_err()
                 .to_string(),
-            "\"fairlead-cni\" is no role of this program: link it as one of fairlead-bridge, fairlead-direct, fairlead-ipam, fairlead-loopback, bridge, host-local, loopback"
+            "\"fairlead-cni\" is no role of this program: link it as one of fairlead-bridge, fairlead-direct, fairlead-ipam, fairlead-loopback, fairlead-vxlan, bridge, host-local, loopback"
         );
     }
 }

@@ -4,7 +4,8 @@
 //! nowhere: a permanent neighbour entry points it at the host end. The host has one route for each pod
 //! address and a permanent neighbour entry for it. So there is no ARP, no neighbour discovery, no
 //! duplicate address detection, and the cost of a pod does not grow with the number of pods.
-//! The roles differ in how packets leave the node, which is the agent's work.
+//! The roles differ in how packets leave the node, which is the agent's work, and in that pods on nodes
+//! with a tunnel are kept from speaking to it.
 
 mod attach;
 mod check;
@@ -13,7 +14,9 @@ mod plan;
 
 use std::path::Path;
 
+use fairlead_cni_netlink::nft::Nft;
 use fairlead_cni_netlink::{LinkName, Netlink};
+use fairlead_cni_node::Mode;
 use fairlead_cni_spec::{AddResult, Attachment};
 
 use crate::call::{Call, check_args};
@@ -21,69 +24,95 @@ use crate::delete;
 use crate::error::{PluginError, Result};
 use crate::gc;
 use crate::identity::Identity;
+use crate::ingress::{self, Judged};
 use crate::ipam::Leases;
 use crate::pod::Pod;
+use crate::role::Operations;
 use config::Config;
 use plan::Plan;
 
-/// ADD of a routed role.
-pub(crate) fn add(call: &Call, at: &Attachment, netns: &Path) -> Result<AddResult> {
-    check_args(at)?;
-    let config = Config::parse(call)?;
-    let mac = call.requested_mac(at)?;
-    let mut pod = Pod::open(netns, call.netns_override)?;
-    let ifname = LinkName::new(at.ifname.as_str())?;
-    if pod.has(&ifname)? {
-        return Err(pod.taken(&ifname));
-    }
-    let taken = config.addresses().add(at, netns)?;
-    let id = Identity::of(&call.conf.name, at);
-    let attached = Plan::new(&id, ifname, config.mtu(), mac, &taken).and_then(|plan| {
-        attach::attach(&plan, &mut pod)?;
-        Ok(plan.result(&pod.sandbox(), call.conf.dns.clone()))
-    });
-    if attached.is_err() {
-        // The first failure is what the operator has to see. What cannot be undone now, DEL undoes.
-        let _ = config.leases().release(at);
-    }
-    attached
+/// A role of routed pods.
+#[derive(Debug)]
+pub(crate) struct Routed {
+    /// Whether nodes have a tunnel, whatever the node file says by now.
+    tunnel: bool,
 }
 
-/// DEL of a routed role: needs neither node file nor namespace.
-pub(crate) fn del(call: &Call, at: &Attachment, netns: Option<&Path>) -> Result<()> {
-    let id = Identity::of(&call.conf.name, at);
-    let ifname = LinkName::new(at.ifname.as_str())?;
-    // The order keeps an address from having two owners.
-    delete::links(&id, &ifname, netns, call.netns_override)?;
-    leases(call)?.release(at)
-}
+/// Pods of a cluster whose nodes share a subnet.
+pub(crate) const DIRECT: Routed = Routed { tunnel: false };
 
-/// CHECK of a routed role.
-pub(crate) fn check(call: &Call, at: &Attachment, netns: &Path) -> Result<()> {
-    let result = call.conf.prev_result()?.ok_or(PluginError::NoPrevResult)?;
-    leases(call)?.check(at, &result)?;
-    let mut pod = Pod::open(netns, call.netns_override)?;
-    check::check(&Identity::of(&call.conf.name, at), at, &result, &mut pod)
-}
+/// Pods of a cluster whose nodes reach each other by IP, where needed through VXLAN.
+pub(crate) const VXLAN: Routed = Routed { tunnel: true };
 
-/// STATUS of a routed role: the node file is there and every pod range has a free address.
-pub(crate) fn status(call: &Call) -> Result<()> {
-    Config::parse(call)?.addresses().status()
-}
-
-/// GC of a routed role.
-pub(crate) fn gc(call: &Call) -> Result<()> {
-    let valid = call.conf.valid_attachments()?;
-    let links = Netlink::open()
-        .map_err(PluginError::from)
-        .and_then(|mut host| {
-            gc::links(
-                &mut host,
-                &call.conf.name,
-                &gc::labels(&call.conf.name, &valid),
-            )
+impl Operations for Routed {
+    fn add(&self, call: &Call, at: &Attachment, netns: &Path) -> Result<AddResult> {
+        check_args(at)?;
+        let config = Config::parse(call)?;
+        let mac = call.requested_mac(at)?;
+        let mut pod = Pod::open(netns, call.netns_override)?;
+        let ifname = LinkName::new(at.ifname.as_str())?;
+        if pod.has(&ifname)? {
+            return Err(pod.taken(&ifname));
+        }
+        let taken = config.addresses().add(at, netns)?;
+        let id = Identity::of(&call.conf.name, at);
+        let judged = self.judged(config.mode());
+        let attached = Plan::new(&id, ifname, config.mtu(), mac, &taken).and_then(|plan| {
+            attach::attach(&plan, judged, &mut pod)?;
+            Ok(plan.result(&pod.sandbox(), call.conf.dns.clone()))
         });
-    PluginError::all([links, leases(call)?.retain(&valid)])
+        if attached.is_err() {
+            // The first failure is what the operator has to see. What cannot be undone now, DEL undoes.
+            let _ = config.leases().release(at);
+        }
+        attached
+    }
+
+    /// Needs neither node file nor namespace.
+    fn del(&self, call: &Call, at: &Attachment, netns: Option<&Path>) -> Result<()> {
+        let id = Identity::of(&call.conf.name, at);
+        let ifname = LinkName::new(at.ifname.as_str())?;
+        let mut nft = Nft::open()?;
+        // The order keeps an address from having two owners, and a pod from sending what it may not.
+        delete::links(&id, &ifname, netns, call.netns_override)?;
+        let chains = ingress::remove(&mut nft, &id.host_link()?);
+        PluginError::all([chains, leases(call)?.release(at)])
+    }
+
+    fn check(&self, call: &Call, at: &Attachment, netns: &Path) -> Result<()> {
+        let result = call.conf.prev_result()?.ok_or(PluginError::NoPrevResult)?;
+        leases(call)?.check(at, &result)?;
+        let id = Identity::of(&call.conf.name, at);
+        let mut pod = Pod::open(netns, call.netns_override)?;
+        check::check(&id, at, &result, &mut pod)?;
+        self.judged(Mode::Direct).check(&id.host_link()?)
+    }
+
+    /// The node file is there and every pod range has a free address.
+    fn status(&self, call: &Call) -> Result<()> {
+        Config::parse(call)?.addresses().status()
+    }
+
+    fn gc(&self, call: &Call) -> Result<()> {
+        let valid = call.conf.valid_attachments()?;
+        let keep = gc::labels(&call.conf.name, &valid);
+        let mut host = Netlink::open()?;
+        let mut nft = Nft::open()?;
+        PluginError::all([
+            gc::links(&mut host, &call.conf.name, &keep),
+            ingress::sweep(&mut nft, &mut host),
+            leases(call)?.retain(&valid),
+        ])
+    }
+}
+
+impl Routed {
+    fn judged(&self, mode: Mode) -> Judged {
+        Judged {
+            mac: None,
+            guarded: self.tunnel || mode == Mode::Vxlan,
+        }
+    }
 }
 
 fn leases(call: &Call) -> Result<Leases> {

@@ -166,6 +166,23 @@ impl Nft {
         self.list(request, "nft tables", msg::NEW_TABLE, Table::read)
     }
 
+    /// A chain by its name; none when it or its table is not there.
+    pub fn chain(&mut self, table: &TableName, name: &str) -> Result<Option<Chain>, NetlinkError> {
+        let mut request = request(msg::GET_CHAIN, table.family.number(), |w| {
+            w.text(chain::attr::TABLE, &table.name);
+            w.text(chain::attr::NAME, name);
+        });
+        let object = || format!("nft chain {table} {name}");
+        let read = |m: Message<'_>| Chain::read(m.body);
+        match self
+            .socket
+            .ask(&mut request, &object, Operation::Read, read)
+        {
+            Err(error) if error.is_not_found() => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
     /// All chains of all tables.
     pub fn chains(&mut self) -> Result<Vec<Chain>, NetlinkError> {
         let request = request(msg::GET_CHAIN, 0, |_| {});

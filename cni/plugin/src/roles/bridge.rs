@@ -11,21 +11,23 @@ mod netfilter;
 mod plan;
 mod port;
 mod rules;
-mod spoof;
 mod vlan;
 
 use std::path::Path;
 
 use fairlead_cni_netlink::nft::Nft;
 use fairlead_cni_netlink::{Family, LinkName, Netlink};
-use fairlead_cni_spec::{AddResult, Attachment, Fields, Interface};
+use fairlead_cni_node::Mode;
+use fairlead_cni_spec::{AddResult, Attachment, Interface};
 
 use crate::call::{Call, check_args};
 use crate::delete;
 use crate::error::{PluginError, Result};
 use crate::gc;
 use crate::identity::Identity;
+use crate::ingress;
 use crate::ipam::Source;
+use crate::node;
 use crate::pod::Pod;
 use crate::role::Operations;
 use conf::Conf;
@@ -42,6 +44,7 @@ impl Operations for Bridge {
     fn add(&self, call: &Call, at: &Attachment, netns: &Path) -> Result<AddResult> {
         check_args(at)?;
         let conf = Conf::parse(call)?;
+        let guarded = node::mode(call)? == Some(Mode::Vxlan);
         let source = Source::of(call)?;
         let mac = call.requested_mac(at)?;
         let mut pod = Pod::open(netns, call.netns_override)?;
@@ -57,13 +60,14 @@ impl Operations for Bridge {
             host_mac: id.host_mac(),
             pod_mac: mac.unwrap_or_else(|| id.pod_mac()),
         };
+        let rules = Rules::of(&conf, &port, guarded);
         // Addresses first: a refused configuration of them leaves no bridge behind.
         let taken = source
             .as_ref()
             .map(|source| source.add(call, at, netns))
             .transpose()?
             .unwrap_or_default();
-        let attached = attach(&call.conf.fields(), &conf, &port, &taken, &mut pod);
+        let attached = attach(&conf, &port, &rules, &taken, &mut pod);
         if attached.is_err()
             && let Some(source) = source
         {
@@ -80,16 +84,17 @@ impl Operations for Bridge {
     }
 
     fn del(&self, call: &Call, at: &Attachment, netns: Option<&Path>) -> Result<()> {
-        let fields = call.conf.fields();
         let id = Identity::of(&call.conf.name, at);
-        let label = id.label();
         let ifname = LinkName::new(at.ifname.as_str())?;
-        let mut rules = Rules::of(&fields)?;
-        let own_rules = rules.remove(&label, &id.host_link()?);
-        let links = delete::links(&id, &ifname, netns, call.netns_override);
-        // Leases last: an address must not have two owners.
+        let masqueraded = call.conf.fields().flag("ipMasq")?;
+        // Closing this socket waits until what was removed through it is freed, some 10 ms; not so while
+        // the child that deletes the links has a copy.
+        let mut nft = Nft::open()?;
+        // Links first: until they are gone the pod can send. Leases last: an address must not have two owners.
+        delete::links(&id, &ifname, netns, call.netns_override)?;
+        let rules = rules::remove(&mut nft, &id.label(), &id.host_link()?, masqueraded);
         let addresses = Source::of(call)?.map_or(Ok(()), |source| source.del(at));
-        PluginError::all([own_rules, links, addresses])
+        PluginError::all([rules, addresses])
     }
 
     fn check(&self, call: &Call, at: &Attachment, netns: &Path) -> Result<()> {
@@ -99,14 +104,10 @@ impl Operations for Bridge {
             source.check(at, &result)?;
         }
         netfilter::check(call)?;
+        let guarded = node::mode(call)? == Some(Mode::Vxlan);
+        let id = Identity::of(&call.conf.name, at);
         let mut pod = Pod::open(netns, call.netns_override)?;
-        check::check(
-            &conf,
-            &Identity::of(&call.conf.name, at),
-            at,
-            &result,
-            &mut pod,
-        )
+        check::check(&conf, guarded, &id, at, &result, &mut pod)
     }
 
     fn status(&self, call: &Call) -> Result<()> {
@@ -125,7 +126,7 @@ impl Operations for Bridge {
                 label.starts_with(&own) && !keep.contains(label)
             }),
             gc::links(&mut host, &call.conf.name, &keep),
-            spoof::sweep(&mut nft, &mut host),
+            ingress::sweep(&mut nft, &mut host),
             Source::of(call)?.map_or(Ok(()), |source| source.gc(call)),
         ])
     }
@@ -133,9 +134,9 @@ impl Operations for Bridge {
 
 /// Makes the pair and everything on it; after a failure nothing of it is left.
 fn attach(
-    fields: &Fields<'_>,
     conf: &Conf,
     port: &Port,
+    rules: &Rules,
     taken: &AddResult,
     pod: &mut Pod,
 ) -> Result<AddResult> {
@@ -144,11 +145,13 @@ fn attach(
     let mut host = Netlink::open()?;
     let mut device = device::ensure(&mut host, conf)?;
     port.create(conf, &device, &mut host, pod)?;
-    let configured = configure(conf, port, &plan, &mut device, &mut host, pod);
+    let configured = rules
+        .add(&plan)
+        .and_then(|()| configure(conf, port, &plan, &mut device, &mut host, pod));
     if configured.is_err() {
         // As above: the first failure is told, DEL removes what is left.
-        let _ = Rules::of(fields).and_then(|mut rules| rules.remove(&port.label, &port.host));
         let _ = delete::now(&mut host, &port.host);
+        let _ = rules.undo();
     }
     configured?;
     let interface = |name: &LinkName, mac: fairlead_cni_netlink::Mac| Interface {
@@ -187,18 +190,12 @@ fn configure(
     pod: &mut Pod,
 ) -> Result<()> {
     let host_index = host.index_of(&port.host)?;
-    if conf.mac_spoof_check {
-        spoof::add(&port.host, port.pod_mac)?;
-    }
     port.set_host_up(conf, host_index, host)?;
     if !conf.disable_container_interface {
         port.set_pod_up(conf, plan, pod)?;
     }
     if conf.is_gateway {
         device.take_addresses(conf, plan, host)?;
-    }
-    if conf.ip_masq {
-        masquerade::add(&plan.ips, &port.label)?;
     }
     if !conf.disable_container_interface {
         port.wait_until_forwarding(conf, host_index, host)?;

@@ -2,22 +2,25 @@
 
 use std::os::fd::AsFd;
 
+use fairlead_cni_netlink::nft::Nft;
 use fairlead_cni_netlink::{Batch, Errno, Family, LinkChange, Netlink, NewLink, Peer};
 
 use super::plan::{Plan, Side};
 use crate::delete;
 use crate::error::{PluginError, Result};
+use crate::ingress::{self, Judged};
 use crate::pod::Pod;
 use crate::sysctls::ensure;
 
 /// Makes the pair and everything on it. After a failure nothing of it is left.
-pub(super) fn attach(plan: &Plan, pod: &mut Pod) -> Result<()> {
+pub(super) fn attach(plan: &Plan, judged: Judged, pod: &mut Pod) -> Result<()> {
     let mut host = Netlink::open()?;
     create(plan, pod, &mut host)?;
-    let configured = configure(plan, pod, &mut host);
+    let configured = configure(plan, judged, pod, &mut host);
     if configured.is_err() {
         // The first failure is the one to tell; what is left over, DEL removes by name.
         let _ = delete::now(&mut host, &plan.host);
+        let _ = Nft::open().map(|mut nft| ingress::remove(&mut nft, &plan.host));
     }
     configured
 }
@@ -50,7 +53,7 @@ fn create(plan: &Plan, pod: &mut Pod, host: &mut Netlink) -> Result<()> {
 }
 
 /// The pod's end first: it has no carrier before the host's is up, and that comes last.
-fn configure(plan: &Plan, pod: &mut Pod, host: &mut Netlink) -> Result<()> {
+fn configure(plan: &Plan, judged: Judged, pod: &mut Pod, host: &mut Netlink) -> Result<()> {
     let pod_index = pod.netlink.index_of(&plan.ifname)?;
     let host_index = host.index_of(&plan.host)?;
     ensure(&plan.host_sysctls())?;
@@ -69,6 +72,7 @@ fn configure(plan: &Plan, pod: &mut Pod, host: &mut Netlink) -> Result<()> {
         }
         sent => sent?,
     }
+    judged.set(&plan.host)?;
     let mut batch = Batch::new();
     if plan.families().any(|family| family == Family::V6) {
         // Nobody speaks to the host end by a link-local address: without one there is no duplicate address

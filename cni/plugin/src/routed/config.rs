@@ -1,14 +1,11 @@
 //! The configuration of a routed role: `nodeFile` and `dataDir`, everything else stands in the node file.
 
-use std::error::Error as StdError;
-use std::path::Path;
-
-use fairlead_cni_node::NodeFile;
-use fairlead_cni_node::owned::NODE_FILE;
+use fairlead_cni_node::{Mode, NodeFile};
 
 use crate::call::Call;
-use crate::error::{PluginError, Result};
+use crate::error::Result;
 use crate::ipam::{Leases, Own};
+use crate::node;
 
 /// What ADD and STATUS need to know.
 #[derive(Debug)]
@@ -22,14 +19,7 @@ impl Config {
     /// Reads the configuration and the node file that it names.
     pub(super) fn parse(call: &Call) -> Result<Self> {
         let fields = call.conf.fields();
-        let path = fields
-            .text("nodeFile")?
-            .filter(|path| !path.is_empty())
-            .unwrap_or(NODE_FILE);
-        let node = read(Path::new(path)).map_err(|source| PluginError::NodeFile {
-            path: path.into(),
-            source,
-        })?;
+        let node = node::read(call)?;
         let leases = Leases::below(call, &fields)?;
         let name = call.conf.name.as_str();
         let config =
@@ -46,6 +36,11 @@ impl Config {
         self.node.mtu()
     }
 
+    /// How pods of this node reach those of others.
+    pub(super) fn mode(&self) -> Mode {
+        self.node.mode()
+    }
+
     /// Where addresses come from: one of each pod range, in the ranges' order.
     pub(super) fn addresses(&self) -> &Own {
         &self.addresses
@@ -55,8 +50,4 @@ impl Config {
     pub(super) fn leases(&self) -> &Leases {
         &self.leases
     }
-}
-
-fn read(path: &Path) -> Result<NodeFile, Box<dyn StdError + Send + Sync>> {
-    Ok(NodeFile::parse(&std::fs::read(path)?)?)
 }

@@ -1,10 +1,11 @@
 //! kill -9 at every point of ADD and DEL, then DEL: nothing is left.
 
+use fairlead_cni_netlink::Link;
 use serde_json::Value;
 
 use crate::node::{Node, container};
 use crate::trace::kill_at;
-use crate::{bridge, direct};
+use crate::{bridge, direct, guard};
 
 /// More than any call makes.
 const MANY: usize = 200;
@@ -26,6 +27,7 @@ fn nothing_is_left(node: &Node, conf: &Value, command: &str) {
         }
         let mut call = node.command(plugin, command, &pod.vars());
         let killed = kill_at(&mut call, &conf.to_string(), nth);
+        only_guarded_links_are_up(node);
         node.del(&pod, conf).unwrap();
         before.assert_same(
             &node.state(network),
@@ -41,6 +43,18 @@ fn nothing_is_left(node: &Node, conf: &Value, command: &str) {
         }
     }
     panic!("{command} makes more than {MANY} calls");
+}
+
+/// Where pods are guarded: a host end that is up has its chain, at whatever point the call ended.
+fn only_guarded_links_are_up(node: &Node) {
+    if std::fs::read_to_string(node.node_file()).is_ok_and(|file| file.contains("vxlan")) {
+        let chains = guard::guarded(node);
+        let links = node.host.netlink().unwrap().links().unwrap();
+        let ours = |link: &&Link| link.name.as_str().starts_with("fl") && link.is_up();
+        for link in links.iter().filter(ours) {
+            assert!(chains.contains(&link.name.to_string()), "{}", link.name);
+        }
+    }
 }
 
 #[test]
@@ -65,4 +79,18 @@ fn add_of_a_bridged_pod_with_everything() {
 fn del_of_a_bridged_pod_with_everything() {
     let node = Node::new();
     nothing_is_left(&node, &bridge::everything(&node), "DEL");
+}
+
+#[test]
+fn add_of_guarded_pods() {
+    for (node, conf) in guard::roles() {
+        nothing_is_left(&node, &conf, "ADD");
+    }
+}
+
+#[test]
+fn del_of_guarded_pods() {
+    for (node, conf) in guard::roles() {
+        nothing_is_left(&node, &conf, "DEL");
+    }
 }

@@ -1,6 +1,9 @@
 //! The real program against the real kernel: every test has network namespaces of its own.
 
-#![expect(unsafe_code, reason = "a call is traced from between fork and exec")]
+#![expect(
+    unsafe_code,
+    reason = "a call is traced from between fork and exec, and frames are sent as they are"
+)]
 #![expect(
     clippy::unwrap_used,
     reason = "a test that cannot be set up has failed"
@@ -9,6 +12,8 @@
 mod addresses;
 mod bridge;
 mod direct;
+mod frame;
+mod guard;
 mod keys;
 mod kill;
 mod life;

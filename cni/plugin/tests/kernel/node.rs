@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Names that the program is linked by.
-const NAMES: [&str; 7] = [
+pub(crate) const NAMES: [&str; 8] = [
     "fairlead-bridge",
     "fairlead-direct",
     "fairlead-ipam",
     "fairlead-loopback",
+    "fairlead-vxlan",
     "bridge",
     "host-local",
     "loopback",
@@ -90,8 +91,13 @@ impl Node {
 
     /// Writes the node file as the agent does.
     pub(crate) fn publish(&self, ranges: &[&str], mtu: u32) {
+        self.publish_as("direct", ranges, mtu);
+    }
+
+    /// The same for a mode of the cluster.
+    pub(crate) fn publish_as(&self, mode: &str, ranges: &[&str], mtu: u32) {
         let file =
-            json!({"version": 1, "node": "n1", "mode": "direct", "podRanges": ranges, "mtu": mtu});
+            json!({"version": 1, "node": "n1", "mode": mode, "podRanges": ranges, "mtu": mtu});
         std::fs::write(self.node_file(), file.to_string()).unwrap();
     }
 
@@ -101,6 +107,13 @@ impl Node {
             "cniVersion": "1.1.0", "name": "fairlead", "type": "fairlead-direct",
             "nodeFile": self.node_file(), "dataDir": self.data_dir(),
         })
+    }
+
+    /// The configuration of the vxlan role.
+    pub(crate) fn vxlan(&self) -> Value {
+        let mut conf = self.direct();
+        conf["type"] = "fairlead-vxlan".into();
+        conf
     }
 
     /// Switches forwarding of both families on, which is the agent's work.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::node::{Failure, Node, container, run};
+use crate::node::{Failure, NAMES, Node, container, run};
 use crate::{bridge, direct};
 
 fn refused(result: Result<Value, Failure>) -> (u64, String) {
@@ -22,7 +22,7 @@ fn a_name_that_is_no_role() {
         refused(node.call("ptp", "VERSION", &[], &json!({}))),
         told(
             999,
-            "\"ptp\" is no role of this program: link it as one of fairlead-bridge, fairlead-direct, fairlead-ipam, fairlead-loopback, bridge, host-local, loopback"
+            "\"ptp\" is no role of this program: link it as one of fairlead-bridge, fairlead-direct, fairlead-ipam, fairlead-loopback, fairlead-vxlan, bridge, host-local, loopback"
         )
     );
 }
@@ -216,15 +216,7 @@ fn a_node_that_is_not_ready() {
 #[test]
 fn version_and_the_call_by_hand() {
     let node = Node::new();
-    for name in [
-        "fairlead-bridge",
-        "fairlead-direct",
-        "fairlead-ipam",
-        "fairlead-loopback",
-        "bridge",
-        "host-local",
-        "loopback",
-    ] {
+    for name in NAMES {
         let reply = node
             .call(name, "VERSION", &[], &json!({"cniVersion": "1.0.0"}))
             .unwrap();

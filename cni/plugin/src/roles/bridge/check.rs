@@ -4,11 +4,12 @@ use fairlead_cni_netlink::{Link, LinkFlags, LinkKind, Netlink};
 use fairlead_cni_spec::{AddResult, Attachment, Interface};
 
 use super::conf::Conf;
+use super::masquerade;
 use super::plan::Plan;
-use super::{masquerade, spoof};
 use crate::compare;
 use crate::error::{PluginError, Result};
 use crate::identity::Identity;
+use crate::ingress::Judged;
 use crate::pod::Pod;
 
 const ON_HOST: &str = "on the host";
@@ -16,6 +17,7 @@ const ON_HOST: &str = "on the host";
 /// Compares bridge, port and container with the result of ADD and the configuration.
 pub(super) fn check(
     conf: &Conf,
+    guarded: bool,
     id: &Identity<'_>,
     at: &Attachment,
     result: &AddResult,
@@ -49,10 +51,11 @@ pub(super) fn check(
     if conf.ip_masq {
         masquerade::check(&result.ips, &id.label())?;
     }
-    if conf.mac_spoof_check {
-        spoof::check(&port.name)?;
-    }
-    Ok(())
+    let judged = Judged {
+        mac: conf.mac_spoof_check.then(|| inside.mac.unwrap_or_default()),
+        guarded,
+    };
+    judged.check(&port.name)
 }
 
 fn bridge(conf: &Conf, result: &AddResult, host: &mut Netlink) -> Result<Link> {

@@ -67,35 +67,22 @@ fn chain(address: IpNetwork) -> String {
     format!("masq-{}/{}", address.network(), address.prefix()).replace(':', "_")
 }
 
-/// Masquerades for addresses from now on.
-pub(super) fn add(ips: &[Ip], label: &str) -> Result<()> {
-    let mut nft = Nft::open()?;
-    let mut batch = Batch::new();
-    put_elements(&mut batch, ips, label);
-    match nft.commit(&batch) {
-        // The first pod of a network makes its chain, the first of all the table.
-        Err(error) if error.is_not_found() => set_up(&mut nft, ips, label),
-        // A leftover of another pod holds the address.
-        Err(error) if error.is_exists() => {
-            let held = |element: &Element| {
-                ips.iter()
-                    .any(|ip| element.key.ip() == Some(ip.address.ip()))
-            };
-            remove_elements(&mut nft, held)?;
-            set_up(&mut nft, ips, label)
-        }
-        committed => Ok(committed?),
-    }
+/// Ends the masquerade of addresses that are another's by now, whoever had them before.
+pub(super) fn free(nft: &mut Nft, ips: &[Ip]) -> Result<()> {
+    let held = |element: &Element| {
+        ips.iter()
+            .any(|ip| element.key.ip() == Some(ip.address.ip()))
+    };
+    remove_elements(nft, held)
 }
 
-fn set_up(nft: &mut Nft, ips: &[Ip], label: &str) -> Result<()> {
-    let mut batch = Batch::new();
-    put_table(&mut batch);
+/// The masquerade of addresses on a node that may have nothing of it yet.
+pub(super) fn put_all(batch: &mut Batch, ips: &[Ip], label: &str) {
+    put_table(batch);
     for ip in ips {
-        put_network(&mut batch, ip.address);
+        put_network(batch, ip.address);
     }
-    put_elements(&mut batch, ips, label);
-    Ok(nft.commit(&batch)?)
+    put_elements(batch, ips, label);
 }
 
 /// One transaction gives the same result however often and by however many it is made.
@@ -139,8 +126,10 @@ fn put_network(batch: &mut Batch, address: IpNetwork) {
     batch.append_rule(&rule.masquerade(NatFlags(0)));
 }
 
+/// The masquerade of addresses where their networks have their chains.
+///
 /// Exclusive: otherwise an element that is there would keep its comment, and with it its former owner.
-fn put_elements(batch: &mut Batch, ips: &[Ip], label: &str) {
+pub(super) fn put_elements(batch: &mut Batch, ips: &[Ip], label: &str) {
     for ip in ips {
         let element = Element::key(Key::from(ip.address.ip()));
         let element = element

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use fairlead_cni_netlink::Sysctl;
-use fairlead_cni_node::owned::NODE_FILE;
 
 use crate::call::Call;
 use crate::error::{PluginError, Result};
+use crate::node;
 
 const KEYS: [(&str, &str); 2] = [
     (
@@ -22,13 +22,7 @@ const KEYS: [(&str, &str); 2] = [
 /// Fails when this node is part of a cluster (its agent wrote a node file) and bridged packets bypass
 /// netfilter, so that a pod would not reach a Service whose pod is on the same bridge.
 pub(super) fn check(call: &Call) -> Result<()> {
-    let path = call
-        .conf
-        .fields()
-        .text("nodeFile")?
-        .filter(|path| !path.is_empty())
-        .unwrap_or(NODE_FILE);
-    if !Path::new(path).exists() {
+    if !Path::new(&node::path(call)?).exists() {
         return Ok(());
     }
     for (key, file) in KEYS {
