@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::{IpAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use fairlead_cni_netlink::{Error, Netlink};
+use fairlead_cni_netlink::{Netlink, NetlinkError};
 
 use crate::cli::Family;
 
@@ -29,7 +29,7 @@ pub fn run(families: &[Family]) -> Vec<Check> {
             Family::Ipv4 => ("IPv4", fairlead_cni_netlink::Family::V4),
             Family::Ipv6 => ("IPv6", fairlead_cni_netlink::Family::V6),
         };
-        let mut check = |what: &str, found: Result<Option<String>, Error>| {
+        let mut check = |what: &str, found: Result<Option<String>, NetlinkError>| {
             let result = match found {
                 Ok(Some(found)) => Ok(found),
                 Ok(None) => Err(format!("no {name} {what}")),
@@ -64,7 +64,7 @@ pub fn table(checks: &[Check]) -> String {
     text
 }
 
-fn address(family: fairlead_cni_netlink::Family) -> Result<Option<String>, Error> {
+fn address(family: fairlead_cni_netlink::Family) -> Result<Option<String>, NetlinkError> {
     let global = |ip: IpAddr| match ip {
         IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
         IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
@@ -76,7 +76,7 @@ fn address(family: fairlead_cni_netlink::Family) -> Result<Option<String>, Error
         .map(|ip| ip.to_string()))
 }
 
-fn default_route(family: fairlead_cni_netlink::Family) -> Result<Option<String>, Error> {
+fn default_route(family: fairlead_cni_netlink::Family) -> Result<Option<String>, NetlinkError> {
     let routes = Netlink::open()?.routes(family)?;
     let default = routes
         .iter()

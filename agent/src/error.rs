@@ -32,6 +32,15 @@ pub enum AgentError {
         "node.name is empty and NODE_NAME is not set; set one of them to the name of this node"
     )]
     NoNodeName,
+    /// Another process holds the lock of the node.
+    #[error(
+        "another agent, or `fairlead node cleanup`, is at work on this node: it holds {path}; \
+         this one starts when that has ended"
+    )]
+    Locked {
+        /// The file that it holds.
+        path: PathBuf,
+    },
     /// A file or folder.
     #[error("cannot {action} {path}: {source}")]
     File {
@@ -54,7 +63,7 @@ pub enum AgentError {
     },
     /// The kernel's network state.
     #[error(transparent)]
-    Netlink(#[from] fairlead_cni_netlink::Error),
+    Netlink(#[from] fairlead_cni_netlink::NetlinkError),
     /// Leases.
     #[error(transparent)]
     Ipam(#[from] fairlead_ipam::IpamError),
@@ -101,7 +110,7 @@ impl AgentError {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Config { .. } | Self::Yaml { .. } | Self::NoNodeName => "config",
-            Self::File { .. } | Self::Ipam(_) => "file",
+            Self::File { .. } | Self::Ipam(_) | Self::Locked { .. } => "file",
             Self::Node { .. } => "node",
             Self::Netlink(_) => "netlink",
             Self::Kubernetes { .. } => "kubernetes",

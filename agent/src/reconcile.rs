@@ -84,7 +84,7 @@ fn await_message(fd: BorrowedFd<'_>) {
 }
 
 /// Messages were lost; a pass makes up for them.
-fn lost<T>(error: &fairlead_cni_netlink::Error, overrun: T) -> Vec<T> {
+fn lost<T>(error: &fairlead_cni_netlink::NetlinkError, overrun: T) -> Vec<T> {
     tracing::warn!("{error}");
     std::thread::sleep(Duration::from_secs(1));
     vec![overrun]

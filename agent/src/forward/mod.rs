@@ -6,7 +6,7 @@
 pub mod judge;
 mod legacy;
 
-use fairlead_cni_netlink::Error;
+use fairlead_cni_netlink::NetlinkError;
 use fairlead_cni_netlink::nft::{Batch, Chain, Nft, Rule};
 use fairlead_cni_node::owned::FORWARD_ACCEPT_COMMENT;
 
@@ -61,7 +61,7 @@ impl Keeper {
         accept: bool,
         metrics: &Metrics,
         trouble: &mut Trouble,
-    ) -> Result<(), Error> {
+    ) -> Result<(), NetlinkError> {
         let chains: Vec<Chain> = nft
             .chains()?
             .into_iter()

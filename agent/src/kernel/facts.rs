@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use fairlead_cni_netlink::{
-    Error, Family, Link, LinkIndex, LinkName, Netlink, RouteFilter, Target,
+    Family, Link, LinkIndex, LinkName, Netlink, NetlinkError, RouteFilter, Target,
 };
 
 use crate::address::LocalAddress;
@@ -28,7 +28,7 @@ impl Facts {
     /// # Errors
     ///
     /// The kernel's, with what was asked.
-    pub fn read(netlink: &mut Netlink) -> Result<Self, Error> {
+    pub fn read(netlink: &mut Netlink) -> Result<Self, NetlinkError> {
         let links = netlink.links()?;
         let name = |index: LinkIndex| {
             links

@@ -5,7 +5,7 @@ pub mod wanted;
 
 use std::collections::BTreeSet;
 
-use fairlead_cni_netlink::Error;
+use fairlead_cni_netlink::NetlinkError;
 use fairlead_cni_netlink::nft::{Batch, Element, Nft};
 
 use crate::cluster::View;
@@ -57,7 +57,7 @@ impl Keeper {
 }
 
 /// Compares and writes; answers with the number of messages.
-fn write(nft: &mut Nft, wanted: Option<&Ruleset>) -> Result<usize, Error> {
+fn write(nft: &mut Nft, wanted: Option<&Ruleset>) -> Result<usize, NetlinkError> {
     let actual = read(nft)?;
     let batch = changes(wanted, actual.as_ref());
     nft.commit(&batch)?;
@@ -65,7 +65,7 @@ fn write(nft: &mut Nft, wanted: Option<&Ruleset>) -> Result<usize, Error> {
 }
 
 /// The table as it stands.
-fn read(nft: &mut Nft) -> Result<Option<Ruleset>, Error> {
+fn read(nft: &mut Nft) -> Result<Option<Ruleset>, NetlinkError> {
     let table = table();
     if !nft.tables()?.iter().any(|found| found.name == table) {
         return Ok(None);

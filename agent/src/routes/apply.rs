@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use fairlead_cni_netlink::{
-    Batch, Error, Family, Netlink, NextHop, Route, RouteFilter, RouteKey, RouteKind, Target,
+    Batch, Family, Netlink, NetlinkError, NextHop, Route, RouteFilter, RouteKey, RouteKind, Target,
 };
 use fairlead_cni_node::owned::ROUTE_PROTOCOL;
 
@@ -16,7 +16,7 @@ use super::{TABLE, is_ours, next_hops as objects};
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 /// Our routes as they stand, filtered by the kernel.
-pub fn actual(netlink: &mut Netlink) -> Result<Vec<Route>, Error> {
+pub fn actual(netlink: &mut Netlink) -> Result<Vec<Route>, NetlinkError> {
     let mut ours = Vec::new();
     for family in FAMILIES {
         let filter = RouteFilter {
@@ -59,7 +59,7 @@ pub struct Applied {
     /// Routes that somebody else holds at a key of ours.
     pub taken: Vec<Route>,
     /// Other failures.
-    pub errors: Vec<Error>,
+    pub errors: Vec<NetlinkError>,
 }
 
 /// Writes `changes`. `held` are the keys at which our routes stood before: what somebody put there
@@ -68,7 +68,7 @@ pub fn apply(
     netlink: &mut Netlink,
     changes: &Changes,
     held: &BTreeSet<RouteKey>,
-) -> Result<Applied, Error> {
+) -> Result<Applied, NetlinkError> {
     let mut batch = Batch::new();
     let mut order = Vec::with_capacity(changes.len());
     for route in &changes.delete {
@@ -105,7 +105,7 @@ pub fn apply(
 }
 
 /// Our nexthop objects as they stand; `None` on a kernel before 5.3, which has none.
-pub fn next_hops(netlink: &mut Netlink) -> Result<Option<Vec<NextHop>>, Error> {
+pub fn next_hops(netlink: &mut Netlink) -> Result<Option<Vec<NextHop>>, NetlinkError> {
     match netlink.next_hops() {
         Ok(all) => Ok(Some(all.into_iter().filter(objects::is_ours).collect())),
         Err(error) if error.is_unsupported() => Ok(None),
@@ -114,7 +114,7 @@ pub fn next_hops(netlink: &mut Netlink) -> Result<Option<Vec<NextHop>>, Error> {
 }
 
 /// Makes nexthop objects.
-pub fn add_next_hops(netlink: &mut Netlink, add: &[NextHop]) -> Result<Applied, Error> {
+pub fn add_next_hops(netlink: &mut Netlink, add: &[NextHop]) -> Result<Applied, NetlinkError> {
     let mut batch = Batch::new();
     for hop in add {
         batch.add_next_hop(hop);
@@ -123,7 +123,7 @@ pub fn add_next_hops(netlink: &mut Netlink, add: &[NextHop]) -> Result<Applied, 
 }
 
 /// Removes nexthop objects by their ids.
-pub fn delete_next_hops(netlink: &mut Netlink, delete: &[u32]) -> Result<Applied, Error> {
+pub fn delete_next_hops(netlink: &mut Netlink, delete: &[u32]) -> Result<Applied, NetlinkError> {
     let mut batch = Batch::new();
     for id in delete {
         batch.delete_next_hop(*id);
@@ -132,7 +132,7 @@ pub fn delete_next_hops(netlink: &mut Netlink, delete: &[u32]) -> Result<Applied
 }
 
 /// Sends what is independent of each other; what is gone already is no error.
-fn send(netlink: &mut Netlink, batch: &Batch<'_>) -> Result<Applied, Error> {
+fn send(netlink: &mut Netlink, batch: &Batch<'_>) -> Result<Applied, NetlinkError> {
     if batch.is_empty() {
         return Ok(Applied::default());
     }
