@@ -174,6 +174,37 @@ fn exhaustion_names_range_and_count_and_holds_nothing_of_the_other_family() {
     assert_eq!((usage[0].held, usage[0].free), (1, (1 << 64) - 3));
 }
 
+/// The node's overlay device has it.
+#[test]
+fn the_network_address_of_a_pod_range_is_given_to_no_pod() {
+    let (fake, disk) = (Fake::default(), MemDisk::default());
+    let env = env(&fake, 1);
+    let mut store = open(&disk, &env);
+    let pods = |range: &str| RangeSet::new(vec![Range::pods(range.parse().unwrap()).unwrap()]);
+    let sets = ["10.244.1.0/28", "fd00:244:1::/124"].map(|range| pods(range).unwrap());
+    let networks = ["10.244.1.0", "fd00:244:1::"].map(ip);
+    // Three times round: freed addresses come back.
+    for round in 0..3 {
+        let mut given = 0;
+        while let Ok(pair) = add(&mut store, &fake, &format!("{round}-{given}"), &sets) {
+            assert!(pair.iter().all(|address| !networks.contains(address)));
+            given += 1;
+        }
+        assert_eq!(given, 14);
+        store.retain(|_| false).unwrap();
+    }
+    for (network, legal) in networks.iter().zip(&sets) {
+        let asked = add_requested(&mut store, &fake, "asks", &sets, &[*network], &[]);
+        let text = asked.unwrap_err().to_string();
+        assert!(
+            text.starts_with(&format!(
+                "requested addresses {network} fit no free range set"
+            )) && text.contains(&legal.to_string()),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn leases_of_dead_namespaces_are_freed_before_exhaustion_is_reported() {
     let (fake, disk) = (Fake::default(), MemDisk::default());
