@@ -25,6 +25,7 @@ pub(crate) mod attr {
     pub(crate) const VLAN: u16 = 5;
     pub(crate) const PORT: u16 = 6;
     pub(crate) const VNI: u16 = 7;
+    pub(crate) const IFINDEX: u16 = 8;
     pub(crate) const MASTER: u16 = 9;
     pub(crate) const PROTOCOL: u16 = 12;
     pub(crate) const NH_ID: u16 = 13;

@@ -58,33 +58,38 @@ impl Mac {
             (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
         });
         let folded = (hash >> HASHED) ^ hash;
-        let [_, _, high, rest @ ..] = folded.to_be_bytes();
-        let [b, c, d, e, f] = rest;
-        Self([high & 0xfc | 0x02, b, c, d, e, f])
+        let [_, _, mac @ ..] = folded.to_be_bytes();
+        let mut mac = mac;
+        mac[0] = mac[0] & 0xfc | 0x02;
+        Self(mac)
     }
 
     /// The IPv6 link-local address made of it (RFC 4291 appendix A).
     #[must_use]
-    pub const fn link_local(self) -> Ipv6Addr {
-        let [a, b, c, d, e, f] = self.0;
-        let pair = u16::from_be_bytes;
+    pub fn link_local(self) -> Ipv6Addr {
+        let mac = self.0;
+        let pair = |high, low| u16::from_be_bytes([high, low]);
         Ipv6Addr::new(
             0xfe80,
             0,
             0,
             0,
-            pair([a ^ 0x02, b]),
-            pair([c, 0xff]),
-            pair([0xfe, d]),
-            pair([e, f]),
+            pair(mac[0] ^ 0x02, mac[1]),
+            pair(mac[2], 0xff),
+            pair(0xfe, mac[3]),
+            pair(mac[4], mac[5]),
         )
     }
 }
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        let mut separator = "";
+        self.0.iter().try_for_each(|octet| {
+            write!(f, "{separator}{octet:02x}")?;
+            separator = ":";
+            Ok(())
+        })
     }
 }
 

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 
+use nix::errno::Errno;
+
 use super::Netlink;
 use crate::address::{self, Address};
 use crate::error::{NetlinkError, Operation};
@@ -14,6 +16,9 @@ use crate::route::{self, Route};
 use crate::rule::{self, Rule};
 use crate::types::{Family, LinkIndex, LinkName, LinkRef};
 use crate::wire::{Message, Writer};
+
+/// Questions in one send: as many as have room for their answers in the receive buffer.
+const LOOKUPS: usize = 256;
 
 /// Which routes to list; the kernel leaves the others out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,12 +106,19 @@ impl Netlink {
     /// The number of the link called `name`; `ENODEV` when there is none. It never waits for a change
     /// that somebody else is making.
     pub fn index_of(&mut self, name: &LinkName) -> Result<LinkIndex, NetlinkError> {
-        ioctl::index_of(self.socket.as_fd(), name).map_err(|errno| NetlinkError::Refused {
-            operation: Operation::Read,
-            object: LinkRef::from(name).to_string(),
-            errno,
-            message: None,
-            offset: None,
+        ioctl::index_of(self.socket.as_fd(), name)
+            .map_err(|errno| refused(Operation::Read, LinkRef::from(name).to_string(), errno))
+    }
+
+    /// Whether the link called `name` leaves the checksums of what it sends to be computed later, by
+    /// hardware or by the link that it hands packets on to (ethtool's `tx-checksumming`).
+    pub fn tx_checksum(&mut self, name: &LinkName) -> Result<bool, NetlinkError> {
+        ioctl::tx_checksum(self.socket.as_fd(), name).map_err(|errno| {
+            refused(
+                Operation::Read,
+                format!("checksum offload of link {name}"),
+                errno,
+            )
         })
     }
 
@@ -197,36 +209,36 @@ impl Netlink {
         self.lookup(&RouteLookup::to(ip))
     }
 
+    /// The kernel's own answers for many addresses, in their order.
+    pub fn routes_to(
+        &mut self,
+        addresses: &[IpAddr],
+    ) -> Result<Vec<Result<Route, NetlinkError>>, NetlinkError> {
+        let mut routes = Vec::with_capacity(addresses.len());
+        for some in addresses.chunks(LOOKUPS) {
+            let mut requests = Writer::default();
+            for address in some {
+                let lookup = RouteLookup::to(*address);
+                requests.message(route::GET, 0, |w| put_lookup(w, &lookup));
+            }
+            let answers = self
+                .socket
+                .ask_each(&mut requests, |m| Route::read(m.body))?;
+            for (answer, to) in answers.into_iter().zip(some) {
+                let object = || format!("route to {to}");
+                routes.push(match answer {
+                    Ok(Some(route)) => Ok(route),
+                    Ok(None) => Err(NetlinkError::Malformed { object: object() }),
+                    Err(refusal) => Err(refusal.into_error(Operation::LookUp, object())),
+                });
+            }
+        }
+        Ok(routes)
+    }
+
     /// The kernel's own answer about a packet.
     pub fn lookup(&mut self, lookup: &RouteLookup) -> Result<Route, NetlinkError> {
-        let family = Family::of(lookup.to);
-        let mut request = request(route::GET, |w| {
-            // IPv6 always names the table, and refuses to be asked for it.
-            let table = if family == Family::V4 {
-                route::LOOKUP_TABLE
-            } else {
-                0
-            };
-            let entry = if lookup.entry { route::FIB_MATCH } else { 0 };
-            let flags = table | entry;
-            let source = lookup.from.map_or(0, |_| family.bits());
-            w.put(&[family.number(), family.bits(), source, 0]);
-            w.put(&[0; 4]);
-            w.put(&flags.to_ne_bytes());
-            w.ip(route::attr::DST, lookup.to);
-            if let Some(from) = lookup.from {
-                w.ip(route::attr::SRC, from);
-            }
-            if let Some(iif) = lookup.iif {
-                w.u32(route::attr::IIF, iif.0);
-            }
-            if let Some(oif) = lookup.oif {
-                w.u32(route::attr::OIF, oif.0);
-            }
-            if lookup.mark != 0 {
-                w.u32(route::attr::MARK, lookup.mark);
-            }
-        });
+        let mut request = request(route::GET, |w| put_lookup(w, lookup));
         let object = || format!("route to {}", lookup.to);
         self.socket
             .ask(&mut request, &object, Operation::LookUp, |m| {
@@ -243,6 +255,22 @@ impl Netlink {
             neighbour::NEW,
             Neighbour::read,
         )
+    }
+
+    /// All neighbours of a family on one link; the kernel leaves the others out.
+    pub fn neighbours_of(
+        &mut self,
+        family: Family,
+        link: LinkIndex,
+    ) -> Result<Vec<Neighbour>, NetlinkError> {
+        let mut request = Writer::default();
+        request.message(neighbour::GET, 0, |w| {
+            let (state, flags) = (NeighbourState(0), NeighbourFlags(0));
+            neighbour::put_header(w, family.number(), LinkIndex(0), state, flags);
+            w.u32(neighbour::attr::IFINDEX, link.0);
+        });
+        let object = format!("{family} neighbours of link {link}");
+        self.list(request, &object, neighbour::NEW, Neighbour::read)
     }
 
     /// Forwarding entries of all bridges and VXLAN devices, or of one port or device.
@@ -289,6 +317,47 @@ fn request(kind: u16, body: impl FnOnce(&mut Writer)) -> Writer {
     let mut w = Writer::default();
     w.message(kind, 0, body);
     w
+}
+
+/// Writes the question about a packet.
+fn put_lookup(w: &mut Writer, lookup: &RouteLookup) {
+    let family = Family::of(lookup.to);
+    // IPv6 always names the table, and refuses to be asked for it.
+    let table = if family == Family::V4 {
+        route::LOOKUP_TABLE
+    } else {
+        0
+    };
+    let entry = if lookup.entry { route::FIB_MATCH } else { 0 };
+    let flags = table | entry;
+    let source = lookup.from.map_or(0, |_| family.bits());
+    w.put(&[family.number(), family.bits(), source, 0]);
+    w.put(&[0; 4]);
+    w.put(&flags.to_ne_bytes());
+    w.ip(route::attr::DST, lookup.to);
+    if let Some(from) = lookup.from {
+        w.ip(route::attr::SRC, from);
+    }
+    if let Some(iif) = lookup.iif {
+        w.u32(route::attr::IIF, iif.0);
+    }
+    if let Some(oif) = lookup.oif {
+        w.u32(route::attr::OIF, oif.0);
+    }
+    if lookup.mark != 0 {
+        w.u32(route::attr::MARK, lookup.mark);
+    }
+}
+
+/// An ioctl's refusal, which comes without words.
+pub(super) fn refused(operation: Operation, object: String, errno: Errno) -> NetlinkError {
+    NetlinkError::Refused {
+        operation,
+        object,
+        errno,
+        message: None,
+        offset: None,
+    }
 }
 
 fn neighbour_request(family: u8, link: Option<LinkIndex>) -> Writer {

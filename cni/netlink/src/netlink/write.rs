@@ -1,16 +1,20 @@
 //! Changes: one at a time, or many in a batch.
 
+use std::os::fd::AsFd as _;
+
 use super::Netlink;
+use super::read::refused;
 use crate::address::Address;
 use crate::batch::{Batch, Failure};
-use crate::error::NetlinkError;
+use crate::error::{NetlinkError, Operation};
+use crate::ioctl;
 use crate::link::{LinkChange, NewLink, PortChange, PortVlan};
 use crate::neighbour::{FdbEntry, Neighbour};
 use crate::next_hop::NextHop;
 use crate::object::describe;
 use crate::route::Route;
 use crate::rule::Rule;
-use crate::types::LinkRef;
+use crate::types::{LinkName, LinkRef};
 
 impl Netlink {
     /// Sends a batch; the first refusal is the error. The kernel goes on after a refusal, so that later
@@ -86,6 +90,15 @@ impl Netlink {
     /// Removes VLANs from a port of a bridge.
     pub fn delete_port_vlan(&mut self, vlan: &PortVlan) -> Result<(), NetlinkError> {
         self.one(|b| b.delete_port_vlan(vlan))
+    }
+
+    /// Says whether the link called `name` leaves the checksums of what it sends to be computed later, see
+    /// [`Netlink::tx_checksum`].
+    pub fn set_tx_checksum(&mut self, name: &LinkName, on: bool) -> Result<(), NetlinkError> {
+        ioctl::set_tx_checksum(self.socket.as_fd(), name, on).map_err(|errno| {
+            let object = format!("checksum offload of link {name}");
+            refused(Operation::Change, object, errno)
+        })
     }
 
     /// Deletes a link; a veth's peer goes with it.

@@ -12,6 +12,9 @@ const CLONED: u32 = 0x200;
 /// Length of `struct rtnexthop`.
 const HOP_HEADER: usize = 8;
 
+/// `rta_expires` in `struct rta_cacheinfo`.
+const CACHE_EXPIRES: usize = 8;
+
 impl Route {
     /// Whether a message is about a cache entry rather than a route.
     pub(crate) fn is_cached(body: &[u8]) -> bool {
@@ -40,7 +43,7 @@ impl Route {
             ..Path::default()
         };
         let mut several = Vec::new();
-        let mut object = None;
+        let (mut object, mut ends) = (None, 0);
         for (kind, value) in attrs {
             match kind {
                 attr::TABLE => route.table = value.u32_at(0)?,
@@ -50,9 +53,14 @@ impl Route {
                 attr::OIF => single.link = value.u32_at(0).map(LinkIndex),
                 attr::GATEWAY | attr::VIA => single.via = gateway(kind, value),
                 attr::MULTIPATH => several = hops(value),
+                attr::CACHE => ends = value.u32_at(CACHE_EXPIRES)?,
                 attr::NH_ID => object = value.u32_at(0).filter(|&id| id != 0),
                 _ => {}
             }
+        }
+        // What path MTU discovery found is reported like the route's own, but with an end.
+        if ends != 0 && Self::is_cached(body) {
+            route.mtu = None;
         }
         let refuses = matches!(
             route.kind,

@@ -38,6 +38,7 @@ pub(crate) mod attr {
     pub(crate) const PREFSRC: u16 = 7;
     pub(crate) const METRICS: u16 = 8;
     pub(crate) const MULTIPATH: u16 = 9;
+    pub(crate) const CACHE: u16 = 12;
     pub(crate) const TABLE: u16 = 15;
     pub(crate) const MARK: u16 = 16;
     pub(crate) const VIA: u16 = 18;

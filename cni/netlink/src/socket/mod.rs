@@ -207,6 +207,39 @@ impl Socket {
         }
     }
 
+    /// Sends many requests and reads the one answer to each, which `take` may find malformed.
+    pub(crate) fn ask_each<T>(
+        &mut self,
+        request: &mut Writer,
+        take: impl Fn(Message<'_>) -> Option<T>,
+    ) -> Result<Vec<Result<Option<T>, Refusal>>, NetlinkError> {
+        let first = self.sequence.wrapping_add(1);
+        let count = request.starts().len();
+        for index in 0..count {
+            self.sequence = self.sequence.wrapping_add(1);
+            request.stamp(index, self.sequence, flag::REQUEST);
+        }
+        self.send(request)?;
+        let mut answers: Vec<_> = (0..count).map(|_| Ok(None)).collect();
+        let mut last = count == 0;
+        while !last {
+            self.receive("objects were read")?;
+            for message in Messages(&self.buffer) {
+                let index = message.sequence.wrapping_sub(first) as usize;
+                let Some(place) = answers.get_mut(index) else {
+                    continue;
+                };
+                last = index + 1 == count;
+                *place = match answer(message) {
+                    Some(Answer::Refused(refusal)) => Err(refusal),
+                    Some(Answer::Done) => Ok(None),
+                    None => Ok(take(message)),
+                };
+            }
+        }
+        Ok(answers)
+    }
+
     /// Reads a whole list; starts again when it changed meanwhile (`NLM_F_DUMP_INTR`).
     pub(crate) fn dump<T>(
         &mut self,

@@ -280,3 +280,20 @@ fn refusals_carry_the_kernels_words() {
         "{message:?} {offset:?}"
     );
 }
+
+#[test]
+fn checksum_offload_is_read_and_switched() {
+    let mut bench = Bench::new();
+    let eth0 = name("eth0");
+    assert!(bench.netlink.tx_checksum(&eth0).unwrap());
+    bench.netlink.set_tx_checksum(&eth0, false).unwrap();
+    assert!(!bench.netlink.tx_checksum(&eth0).unwrap());
+    bench.netlink.set_tx_checksum(&eth0, true).unwrap();
+    assert!(bench.netlink.tx_checksum(&eth0).unwrap());
+    let error = bench.netlink.tx_checksum(&name("none")).unwrap_err();
+    assert!(error.is_not_found());
+    assert_eq!(
+        error.to_string(),
+        "cannot read checksum offload of link none: ENODEV: No such device"
+    );
+}

@@ -99,3 +99,29 @@ fn a_vxlan_device_forwards_to_tunnel_endpoints() {
     let found = netlink.fdb(None).unwrap();
     assert!(found.contains(&shared), "{found:?}");
 }
+
+#[test]
+fn neighbours_of_one_link_are_listed_without_those_of_others() {
+    let mut bench = Bench::new();
+    let (other, _) = fairlead_e2e_lab::connect(&bench.ns, "eth1", &bench.far, "eth1").unwrap();
+    let mac = Mac([2, 0, 0, 0, 0, 1]);
+    for (link, ip) in [
+        (bench.link, "192.0.2.1"),
+        (other, "192.0.2.2"),
+        (bench.link, "fd00::1"),
+        (other, "fd00::2"),
+    ] {
+        let neighbour = Neighbour::permanent(link, ip.parse().unwrap(), mac);
+        bench.netlink.add_neighbour(&neighbour).unwrap();
+    }
+    for (family, ip) in [(Family::V4, "192.0.2.1"), (Family::V6, "fd00::1")] {
+        let found = bench.netlink.neighbours_of(family, bench.link).unwrap();
+        let permanent: Vec<String> = found
+            .iter()
+            .filter(|found| found.state == NeighbourState::PERMANENT)
+            .map(|found| found.ip.to_string())
+            .collect();
+        assert_eq!(permanent, [ip]);
+        assert!(found.iter().all(|found| found.link == bench.link));
+    }
+}

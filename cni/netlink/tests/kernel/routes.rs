@@ -307,3 +307,46 @@ fn routes_share_a_nexthop_object() {
         "cannot delete nexthop 7600001: ENOENT: No such file or directory"
     );
 }
+
+#[test]
+fn many_addresses_are_asked_about_at_once_and_answered_in_their_order() {
+    let mut bench = addressed();
+    let mut route = Route::via(
+        "10.9.0.0/16".parse().unwrap(),
+        "10.1.0.1".parse().unwrap(),
+        Some(bench.link),
+    );
+    route.mtu = Some(1400);
+    bench.netlink.add_route(&route).unwrap();
+    let asked: Vec<std::net::IpAddr> = (0..1000_u16)
+        .map(|n| {
+            let text = match n % 4 {
+                0 => "10.1.0.7",
+                1 => "192.0.2.1",
+                2 => "10.9.1.1",
+                _ => "fd00:1::7",
+            };
+            text.parse().unwrap()
+        })
+        .collect();
+    let answers = bench.netlink.routes_to(&asked).unwrap();
+    assert_eq!(answers.len(), 1000);
+    for (answer, asked) in answers.iter().zip(&asked) {
+        if asked.to_string() == "192.0.2.1" {
+            assert_eq!(
+                answer.as_ref().unwrap_err().to_string(),
+                "cannot look up route to 192.0.2.1: ENETUNREACH: Network is unreachable"
+            );
+            continue;
+        }
+        let route = answer.as_ref().unwrap();
+        assert_eq!(route.destination.ip(), *asked);
+        assert_eq!(route.link(), Some(bench.link));
+        let far = asked.to_string() == "10.9.1.1";
+        assert_eq!(
+            (route.gateway().is_some(), route.mtu),
+            (far, far.then_some(1400))
+        );
+    }
+    assert!(bench.netlink.routes_to(&[]).unwrap().is_empty());
+}
