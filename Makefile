@@ -12,6 +12,8 @@ IMAGE := $(CARGO_TARGET_DIR)/debug/fairlead-image
 VERSION := 0.1.0
 TRIPLE := x86_64-unknown-linux-gnu
 PLUGIN := $(CARGO_TARGET_DIR)/static/$(TRIPLE)/plugin/fairlead-cni
+# Host ports, which one of the conformance tests is about.
+PORTMAP := --set 'cni.extraPlugins[0].type=portmap' --set 'cni.extraPlugins[0].capabilities.portMappings=true'
 
 .PHONY: help
 help: ## List the targets
@@ -35,12 +37,12 @@ test: ## Run all tests: unit, kernel, chart, real cluster
 .PHONY: conformance
 conformance: lab image ## Run every [sig-network] conformance test of Kubernetes, and 1,000 pods under the collector of leases
 	@echo "== conformance: upstream's [sig-network] conformance tests and 1,000 pods that come and go, about 40 minutes"
-	@e2e/tools/build.sh e2e coredns
+	@e2e/tools/build.sh cni e2e coredns
 	@$(IMAGE) lab >/dev/null
 	@trap '$(LAB) --name conformance down' EXIT; \
-	  $(LAB) --name conformance up; \
+	  $(LAB) --name conformance up --plugins portmap; \
 	  $(LAB) --name conformance churn; \
-	  $(LAB) --name conformance install; \
+	  $(LAB) --name conformance install $(PORTMAP); \
 	  $(LAB) --name conformance conformance
 
 .PHONY: bench

@@ -147,7 +147,7 @@ fn tools(sources: &Sources) -> Result<Rootfs> {
         rootfs.link(Path::new("/bin").join(applet), "busybox");
     }
     let libraries = [sources.debs.join("usr/lib/x86_64-linux-gnu")];
-    for name in ["bash", "curl", "ip", "ss"] {
+    for name in ["bash", "curl", "getent", "ip", "ss"] {
         rootfs.program(&host_program(name)?, Path::new("/bin").join(name), &[])?;
     }
     rootfs.program(&sources.debs.join("bin/nc.openbsd"), "/bin/nc", &libraries)?;
@@ -243,6 +243,7 @@ mod tests {
         for (program, version) in [
             ("dig", "-v"),
             ("curl", "--version"),
+            ("getent", "--version"),
             ("ip", "-Version"),
             ("ss", "-Version"),
             ("sh", "--version"),
