@@ -56,7 +56,7 @@ pub(crate) fn ensure(cluster: &Cluster) -> Result<()> {
         };
         let name = member.to_string();
         let user = format!("system:node:{name}");
-        let (v4, v6) = Member::addresses(index);
+        let (v4, v6) = cluster.addresses(index);
         let names = [
             dns(&name)?,
             SanType::IpAddress(v4.into()),

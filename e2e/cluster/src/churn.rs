@@ -4,30 +4,21 @@
 //! too shy leaves what a crash left. Here the runtime is real, the age limit and the period are
 //! zero, and leases without a pod are planted among those of the pods.
 
-use std::collections::BTreeSet;
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use fairlead_ipam::{Config, Env, Lease, Netns, NetworkName, Owner, Request, Store};
-use ipnetwork::IpNetwork;
 use serde_json::{Value, json};
 
 use crate::chart::Chart;
-use crate::kubectl;
-use crate::node::NodeFolder;
-use crate::plan::{Cluster, Member};
+use crate::leases::{self, LeaseFile};
+use crate::plan::Cluster;
 use crate::progress::Progress;
-use crate::this;
+use crate::{kubectl, this};
 
 const NAMESPACE: &str = "fairlead-churn";
 const JOB: &str = "churn";
-/// The network that the chart configures, and where its leases are.
-const NETWORK: &str = "fairlead";
-const DATA_DIR: &str = "/var/lib/cni";
 const PLANTED: &str = "planted-";
 const LIMIT: Duration = Duration::from_mins(30);
 const SETTLED: Duration = Duration::from_mins(3);
@@ -57,12 +48,12 @@ pub(crate) fn run(
         chart.values.push(value.to_owned());
     }
     chart.install(cluster, progress)?;
-    let nodes = lease_files(cluster)?;
+    let nodes = LeaseFile::all(cluster)?;
     start_job(cluster, amount)?;
     let mut planted = 0;
     progress.wait("pods come and go", LIMIT, || {
         if planted < amount.leaks {
-            nodes[planted as usize % nodes.len()].plant(planted)?;
+            nodes[planted as usize % nodes.len()].plant(&format!("{PLANTED}{planted}"))?;
             planted += 1;
         }
         let job = kubectl::json(cluster, &["-n", NAMESPACE, "get", "job", JOB])?;
@@ -72,7 +63,7 @@ pub(crate) fn run(
     progress.say(format!("{} pods came and went", amount.pods));
     kubectl::run(cluster, &["delete", "namespace", NAMESPACE])?;
     progress.wait("leases are those of the running pods", SETTLED, || {
-        Ok((leased(&nodes)? == running(cluster)?).then_some(()))
+        Ok(leases::fit_pods(cluster, &nodes)?.then_some(()))
     })?;
     let removed = removed_by_agents(cluster)?;
     ensure!(
@@ -116,81 +107,6 @@ fn start_job(cluster: &Cluster, amount: &Amount) -> Result<()> {
         .arg(cluster.kubeconfig())
         .args(["apply", "-f", "-"]);
     this::output(&mut apply, &manifest.to_string()).map(drop)
-}
-
-/// The lease file of one node, reached from the machine.
-struct LeaseFile {
-    folder: PathBuf,
-    ranges: Vec<IpNetwork>,
-    env: Env,
-}
-
-fn lease_files(cluster: &Cluster) -> Result<Vec<LeaseFile>> {
-    let nodes = kubectl::nodes(cluster)?;
-    let file = |member: Member| {
-        let node = nodes.iter().find(|node| node.name == member.to_string());
-        let node = node.with_context(|| format!("{member} has not registered"))?;
-        let ranges = node.pod_ranges.iter().map(|range| range.parse());
-        let home = cluster.folder(member);
-        Ok(LeaseFile {
-            folder: NodeFolder(&home).own(DATA_DIR).join("networks"),
-            ranges: ranges.collect::<Result<_, _>>()?,
-            env: Env::host()?,
-        })
-    };
-    cluster.node_members().map(file).collect()
-}
-
-impl LeaseFile {
-    fn store(&self) -> Result<Store<'_>> {
-        let network = NetworkName::new(NETWORK)?;
-        Ok(Store::open(&self.folder, &network, &self.env)?)
-    }
-
-    /// A lease as a crash leaves it: no sandbox has this id, and its namespace is gone.
-    fn plant(&self, number: u32) -> Result<()> {
-        let config = Config::for_pod_ranges(NETWORK, &self.folder, &self.ranges[..1])?;
-        let request = Request {
-            owner: &Owner::new(&format!("{PLANTED}{number}"), "eth0")?,
-            netns: Some(&Netns {
-                path: format!("/run/netns/{PLANTED}{number}").into(),
-                dev: 1,
-                inode: 1,
-            }),
-            sets: &config.sets,
-            requested: &[],
-            reserved: &[],
-        };
-        self.store()?.allocate(&request, SystemTime::now())?;
-        Ok(())
-    }
-
-    fn leases(&self) -> Result<Vec<Lease>> {
-        Ok(self.store()?.leases()?)
-    }
-}
-
-fn leased(nodes: &[LeaseFile]) -> Result<BTreeSet<IpAddr>> {
-    let mut all = BTreeSet::new();
-    for node in nodes {
-        all.extend(node.leases()?.iter().map(|lease| lease.address));
-    }
-    Ok(all)
-}
-
-/// The addresses of all pods that have a network of their own.
-fn running(cluster: &Cluster) -> Result<BTreeSet<IpAddr>> {
-    let pods = kubectl::json(cluster, &["get", "pods", "--all-namespaces"])?;
-    let mut all = BTreeSet::new();
-    for pod in array(&pods["items"]) {
-        if pod["spec"]["hostNetwork"] == true {
-            continue;
-        }
-        for ip in array(&pod["status"]["podIPs"]) {
-            all.insert(ip["ip"].as_str().unwrap_or_default().parse()?);
-        }
-    }
-    Ok(all)
 }
 
 /// The sum of what the agents count.

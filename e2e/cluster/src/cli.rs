@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::chart::Chart;
 use crate::plan::{Cluster, Cni, Member, ProxyMode, Runtime, Wish};
 use crate::progress::Progress;
+use crate::trial::Trial;
 use crate::upstream::{self, Selection};
 use crate::{chart, churn, demo, down, enter, init, stage, status, up};
 
@@ -70,6 +71,11 @@ enum Command {
         #[command(flatten)]
         amount: churn::Amount,
     },
+    /// Puts a cluster with the chart on it through something, and looks at what is left.
+    Trial {
+        #[command(subcommand)]
+        trial: Trial,
+    },
     /// Removes the cluster and all that it made.
     Down,
     /// Shows what runs.
@@ -111,6 +117,9 @@ struct Shape {
     /// Number of nodes.
     #[arg(long, default_value_t = 3)]
     nodes: u8,
+    /// Subnets that the nodes are dealt out among, with a router in between.
+    #[arg(long, default_value_t = 1)]
+    subnets: u8,
     /// The nodes' container runtime.
     #[arg(long, value_enum, default_value = "containerd1.6")]
     runtime: Runtime,
@@ -191,6 +200,7 @@ pub fn run() -> Result<ExitCode> {
         Command::Churn { chart, amount } => {
             churn::run(&load()?, chart.chart(), &amount, &progress)?;
         }
+        Command::Trial { trial } => trial.run(&load()?, &progress)?,
         Command::Down => take_down(&dir, &place.name, &progress)?,
         Command::Status => print(&status::table(&load()?)?),
         Command::Exec { member, command } => {
@@ -222,6 +232,7 @@ impl Shape {
         let wish = Wish {
             name: name.to_owned(),
             nodes: self.nodes,
+            subnets: self.subnets,
             runtime: self.runtime,
             proxy_mode: self.proxy_mode,
             cni: self.cni,

@@ -1,5 +1,5 @@
-//! The underlay: a switch and router in the control plane's namespace, a cable to every node and
-//! one to the world outside. Every step may be repeated.
+//! The underlay: a switch for each subnet and the router between them in the control plane's
+//! namespace, a cable to every node and one to the world outside. Every step may be repeated.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,35 +11,47 @@ use anyhow::{Context, Result, bail};
 use crate::enter;
 use crate::kubectl::Node;
 use crate::member::{self, Process};
-use crate::plan::{Cluster, Member, ROUTER};
+use crate::plan::{Cluster, Member};
+use crate::underlay::{Addresses, Subnet};
 
-const SWITCH: &str = "ul0";
 const UPLINK: &str = "eth0";
 /// Documentation ranges (RFC 5737, RFC 3849) for the world beyond the cluster network.
 const WORLD: (&str, &str) = ("203.0.113", "2001:db8:113:");
-const UNDERLAY: (&str, &str) = ("10.240.0.0/24", "fd00:240::/64");
+/// The routing table of what the control plane itself sends, and its rule's place.
+const OWN_TABLE: u32 = 100;
 
-/// The switch, its addresses and forwarding.
-pub(crate) fn router(router: &Process) -> Result<()> {
+/// The switches, their addresses, forwarding, and a table of the control plane's own.
+pub(crate) fn router(cluster: &Cluster, router: &Process) -> Result<()> {
     let mut script = String::from("link set lo up\n");
-    if !has_link(router, SWITCH)? {
-        writeln!(script, "link add {SWITCH} type bridge")?;
+    for subnet in Subnet::all(cluster.subnets) {
+        let switch = subnet.switch();
+        if !finds(router, &["link", "show", "dev", &switch])? {
+            writeln!(script, "link add {switch} type bridge")?;
+        }
+        let (v4, v6) = subnet.router();
+        write!(
+            script,
+            "link set {switch} up\n\
+             address replace {v4}/24 dev {switch}\n\
+             address replace {v6}/64 dev {switch} nodad\n"
+        )?;
     }
-    write!(
-        script,
-        "link set {SWITCH} up\n\
-         address replace {}/24 dev {SWITCH}\n\
-         address replace {}/64 dev {SWITCH} nodad\n",
-        ROUTER.0, ROUTER.1
-    )?;
     ip(router, &script)?;
+    let place = OWN_TABLE.to_string();
+    for family in ["-4", "-6"] {
+        if !finds(router, &[family, "rule", "show", "pref", &place])? {
+            let rule = format!("rule add iif lo lookup {place} pref {place}\n");
+            batch(router, &[family], &rule)?;
+        }
+    }
     forward(router)
 }
 
 /// The cable to a node, its addresses and its default routes.
-pub(crate) fn node(router: &Process, node: &Process, index: u8) -> Result<()> {
-    cable(router, node, &format!("v{index}"), Some(SWITCH))?;
-    let (v4, v6) = Member::addresses(index);
+pub(crate) fn node(cluster: &Cluster, router: &Process, node: &Process, index: u8) -> Result<()> {
+    let subnet = cluster.subnet(index);
+    cable(router, node, &format!("v{index}"), Some(&subnet.switch()))?;
+    let ((v4, v6), gateway) = (subnet.node(index), subnet.router());
     let script = format!(
         "link set lo up\n\
          address replace {v4}/24 dev {UPLINK}\n\
@@ -47,14 +59,14 @@ pub(crate) fn node(router: &Process, node: &Process, index: u8) -> Result<()> {
          link set {UPLINK} up\n\
          route replace default via {} dev {UPLINK}\n\
          route replace default via {} dev {UPLINK}\n",
-        ROUTER.0, ROUTER.1
+        gateway.0, gateway.1
     );
     ip(node, &script)
 }
 
 /// The world outside knows the underlay and nothing else: an answer to a pod's own address gets
 /// lost there.
-pub(crate) fn outside(router: &Process, outside: &Process) -> Result<()> {
+pub(crate) fn outside(cluster: &Cluster, router: &Process, outside: &Process) -> Result<()> {
     let (v4, v6) = WORLD;
     cable(router, outside, "world0", None)?;
     let near = format!(
@@ -62,15 +74,17 @@ pub(crate) fn outside(router: &Process, outside: &Process) -> Result<()> {
          address replace {v6}:1/64 dev world0 nodad\n"
     );
     ip(router, &near)?;
-    let far = format!(
+    let mut far = format!(
         "link set lo up\n\
          address replace {v4}.10/24 dev {UPLINK}\n\
          address replace {v6}:10/64 dev {UPLINK} nodad\n\
-         link set {UPLINK} up\n\
-         route replace {} via {v4}.1\n\
-         route replace {} via {v6}:1\n",
-        UNDERLAY.0, UNDERLAY.1
+         link set {UPLINK} up\n"
     );
+    for subnet in Subnet::all(cluster.subnets) {
+        let [known4, known6] = subnet.prefixes();
+        writeln!(far, "route replace {known4} via {v4}.1")?;
+        writeln!(far, "route replace {known6} via {v6}:1")?;
+    }
     ip(outside, &far)
 }
 
@@ -79,9 +93,13 @@ pub(crate) fn outside_addresses() -> [String; 2] {
     [format!("{}.10", WORLD.0), format!("{}:10", WORLD.1)]
 }
 
-/// The API server calls webhooks and proxied pods, so the control plane needs the way to them.
-pub(crate) fn pod_routes(router: &Process, nodes: &[Node]) -> Result<()> {
-    ip(router, &routes_to(nodes)?)
+/// The API server calls webhooks and proxied pods, so the control plane needs the way to them. Only
+/// for what it sends itself: as a router it knows no pods, like any router between subnets.
+pub(crate) fn pod_routes(cluster: &Cluster, router: &Process, nodes: &[Node]) -> Result<()> {
+    ip(
+        router,
+        &routes_to(cluster.subnets, nodes, &format!(" table {OWN_TABLE}"))?,
+    )
 }
 
 /// Static routes between nodes, where no agent makes them.
@@ -89,36 +107,35 @@ pub(crate) fn routes_between(cluster: &Cluster, nodes: &[Node]) -> Result<()> {
     for this in nodes {
         let process = member::require(cluster, this.name.parse()?)?;
         let others: Vec<Node> = nodes.iter().filter(|node| *node != this).cloned().collect();
-        ip(&process, &routes_to(&others)?)?;
+        ip(&process, &routes_to(cluster.subnets, &others, "")?)?;
         forward(&process)?;
     }
     Ok(())
 }
 
 /// Whether the node's uplink carries both of its addresses.
-pub(crate) fn is_ready(index: u8) -> Result<bool> {
+pub(crate) fn is_ready((v4, v6): Addresses) -> Result<bool> {
     let output = Command::new("ip")
         .args(["-o", "address", "show", "dev", UPLINK])
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let (v4, v6) = Member::addresses(index);
     Ok(text.contains(&format!(" {v4}/")) && text.contains(&format!(" {v6}/")))
 }
 
-fn routes_to(nodes: &[Node]) -> Result<String> {
+fn routes_to(subnets: u8, nodes: &[Node], table: &str) -> Result<String> {
     let mut script = String::new();
     for node in nodes {
         let Member::Node(index) = node.name.parse()? else {
             bail!("node {} was not made by the lab", node.name)
         };
-        let (v4, v6) = Member::addresses(index);
+        let (v4, v6) = Subnet::of_node(index, subnets).node(index);
         for range in &node.pod_ranges {
             let gateway = if range.contains(':') {
                 v6.to_string()
             } else {
                 v4.to_string()
             };
-            writeln!(script, "route replace {range} via {gateway}")?;
+            writeln!(script, "route replace {range} via {gateway}{table}")?;
         }
     }
     Ok(script)
@@ -127,7 +144,7 @@ fn routes_to(nodes: &[Node]) -> Result<String> {
 /// A veth pair from the router to a member, whose end is always `eth0`.
 fn cable(router: &Process, far: &Process, near: &str, switch: Option<&str>) -> Result<()> {
     let mut script = String::new();
-    if !has_link(far, UPLINK)? {
+    if !finds(far, &["link", "show", "dev", UPLINK])? {
         writeln!(
             script,
             "link add {near} type veth peer name {UPLINK} netns {}",
@@ -151,24 +168,24 @@ fn forward(process: &Process) -> Result<()> {
     })
 }
 
-fn has_link(process: &Process, name: &str) -> Result<bool> {
+/// Whether an `ip` command finds what it asks for in the process's network namespace.
+fn finds(process: &Process, args: &[&str]) -> Result<bool> {
     enter::network(process, || {
-        let mut command = Command::new("ip");
-        command
-            .args(["link", "show", "dev", name])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        Ok(command
-            .status()
-            .context("run ip (Debian package iproute2)")?
-            .success())
+        let output = Command::new("ip").args(args).output();
+        let output = output.context("run ip (Debian package iproute2)")?;
+        Ok(output.status.success() && !output.stdout.is_empty())
     })
 }
 
-/// Runs a list of `ip` commands in the process's network namespace.
 fn ip(process: &Process, script: &str) -> Result<()> {
+    batch(process, &[], script)
+}
+
+/// Runs a list of `ip` commands in the process's network namespace.
+fn batch(process: &Process, options: &[&str], script: &str) -> Result<()> {
     enter::network(process, || {
         let mut child = Command::new("ip")
+            .args(options)
             .args(["-batch", "-"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -199,9 +216,9 @@ mod tests {
             ready: false,
         };
         assert_eq!(
-            routes_to(&[node]).unwrap(),
-            "route replace 10.244.1.0/24 via 10.240.0.12\n\
-             route replace fd00:244:0:1::/64 via fd00:240::12\n"
+            routes_to(2, &[node], " table 7").unwrap(),
+            "route replace 10.244.1.0/24 via 10.240.1.12 table 7\n\
+             route replace fd00:244:0:1::/64 via fd00:240:0:1::12 table 7\n"
         );
     }
 }

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::fs;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+
+use crate::underlay::{Addresses, Subnet};
 
 /// Pod ranges of the whole cluster; the controller manager gives each node a /24 and a /64.
 pub(crate) const POD_RANGES: &str = "10.244.0.0/16,fd00:244::/48";
@@ -18,17 +19,15 @@ pub(crate) const SERVICE_RANGES: &str = "10.96.0.0/16,fd00:96::/112";
 pub(crate) const API_SERVICE: &str = "10.96.0.1";
 /// Where cluster DNS answers when it is installed.
 pub(crate) const DNS_SERVICE: &str = "10.96.0.10";
-/// The control plane's and the underlay router's address.
-pub(crate) const ROUTER: (Ipv4Addr, Ipv6Addr) = (
-    Ipv4Addr::new(10, 240, 0, 1),
-    Ipv6Addr::new(0xfd00, 0x240, 0, 0, 0, 0, 0, 1),
-);
+/// The control plane's address: the underlay router's in its first subnet.
+pub(crate) const ROUTER: Addresses = Subnet::FIRST.router();
 /// The API server's port.
 pub(crate) const API_PORT: u16 = 6443;
 
 const FILE: &str = "cluster.json";
 const VERSION: u32 = 1;
 const MAX_NODES: u8 = 50;
+const MAX_SUBNETS: u8 = 9;
 
 /// The container runtime of the nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -66,6 +65,8 @@ pub(crate) struct Cluster {
     version: u32,
     pub(crate) name: String,
     pub(crate) nodes: u8,
+    /// Subnets that the nodes are dealt out among.
+    pub(crate) subnets: u8,
     pub(crate) runtime: Runtime,
     pub(crate) proxy_mode: ProxyMode,
     pub(crate) cni: Cni,
@@ -84,6 +85,7 @@ pub(crate) struct Cluster {
 pub(crate) struct Wish {
     pub(crate) name: String,
     pub(crate) nodes: u8,
+    pub(crate) subnets: u8,
     pub(crate) runtime: Runtime,
     pub(crate) proxy_mode: ProxyMode,
     pub(crate) cni: Cni,
@@ -100,10 +102,20 @@ impl Cluster {
             "{} nodes: must be 1 to {MAX_NODES}",
             wish.nodes
         );
+        ensure!(
+            (1..=MAX_SUBNETS).contains(&wish.subnets),
+            "{} subnets: must be 1 to {MAX_SUBNETS}",
+            wish.subnets
+        );
+        ensure!(
+            wish.cni == Cni::None || wish.subnets == 1,
+            "the reference plugins route between nodes of one subnet only: leave --subnets out"
+        );
         let home = dir.join(&wish.name);
         let Wish {
             name,
             nodes,
+            subnets,
             runtime,
             proxy_mode,
             cni,
@@ -114,6 +126,7 @@ impl Cluster {
             version: VERSION,
             name,
             nodes,
+            subnets,
             runtime,
             proxy_mode,
             cni,
@@ -185,6 +198,16 @@ impl Cluster {
 
     pub(crate) fn node_members(&self) -> impl Iterator<Item = Member> + use<> {
         (1..=self.nodes).map(Member::Node)
+    }
+
+    /// The subnet that a node is in.
+    pub(crate) fn subnet(&self, index: u8) -> Subnet {
+        Subnet::of_node(index, self.subnets)
+    }
+
+    /// A node's address of each family on the underlay.
+    pub(crate) fn addresses(&self, index: u8) -> Addresses {
+        self.subnet(index).node(index)
     }
 
     /// Looks a member up by its name.
@@ -273,19 +296,6 @@ pub(crate) enum Member {
     Api,
     /// A node, counted from 1.
     Node(u8),
-}
-
-impl Member {
-    /// The node's address of each family on the underlay.
-    pub(crate) fn addresses(index: u8) -> (Ipv4Addr, Ipv6Addr) {
-        let decimal = 10 + u16::from(index);
-        // The same digits in both families: n1 is 10.240.0.11 and fd00:240::11.
-        let digits = (decimal / 10) * 16 + decimal % 10;
-        (
-            Ipv4Addr::new(10, 240, 0, 10 + index),
-            Ipv6Addr::new(0xfd00, 0x240, 0, 0, 0, 0, 0, digits),
-        )
-    }
 }
 
 impl fmt::Display for Member {

@@ -19,10 +19,11 @@ const START_LIMIT: Duration = Duration::from_mins(3);
 pub(crate) fn up(cluster: &Cluster, existing: Option<&Cluster>, progress: &Progress) -> Result<()> {
     if let Some(existing) = existing.filter(|existing| *existing != cluster) {
         bail!(
-            "cluster {} exists with other options ({} nodes, {:?}, {:?}, cni {:?}): \
+            "cluster {} exists with other options ({} nodes in {} subnets, {:?}, {:?}, cni {:?}): \
              take it down first with `fairlead-lab down --name {}`",
             cluster.name,
             existing.nodes,
+            existing.subnets,
             existing.runtime,
             existing.proxy_mode,
             existing.cni,
@@ -42,11 +43,12 @@ pub(crate) fn up(cluster: &Cluster, existing: Option<&Cluster>, progress: &Progr
             continue;
         };
         let process = stage::ensure(cluster, member)?;
-        network::node(&router, &process, index).with_context(|| format!("network of {member}"))?;
+        network::node(cluster, &router, &process, index)
+            .with_context(|| format!("network of {member}"))?;
     }
     let what = format!("{} nodes registered", cluster.nodes);
     let nodes = wait_for_nodes(cluster, progress, &what, |node| node.pod_ranges.len() == 2)?;
-    network::pod_routes(&router, &nodes)?;
+    network::pod_routes(cluster, &router, &nodes)?;
     reference::extra_plugins(cluster)?;
     progress.say(what);
     if cluster.cni == Cni::Reference {
@@ -72,9 +74,9 @@ fn lock(cluster: &Cluster) -> Result<Flock<File>> {
 /// Starts all that is not a node and returns the router's process.
 fn control_plane(cluster: &Cluster) -> Result<Process> {
     let router = stage::ensure(cluster, Member::ControlPlane)?;
-    network::router(&router).context("network of the control plane")?;
+    network::router(cluster, &router).context("network of the control plane")?;
     let outside = stage::ensure(cluster, Member::Outside)?;
-    network::outside(&router, &outside).context("network of the world outside")?;
+    network::outside(cluster, &router, &outside).context("network of the world outside")?;
     stage::ensure(cluster, Member::Api)?;
     certs::host_kubeconfig(cluster, forward::port(cluster)?)?;
     Ok(router)

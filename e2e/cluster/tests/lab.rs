@@ -191,7 +191,7 @@ fn another_shape_under_the_same_name_is_refused() {
         .unwrap();
     assert_eq!(
         String::from_utf8_lossy(&output.stderr),
-        "fairlead-lab: cluster lab-test-d exists with other options (1 nodes, Containerd16, \
+        "fairlead-lab: cluster lab-test-d exists with other options (1 nodes in 1 subnets, Containerd16, \
          Nftables, cni None): take it down first with `fairlead-lab down --name lab-test-d`\n"
     );
 }

@@ -41,9 +41,11 @@ impl Groups {
         }
     }
 
-    /// Moves this process into the member's groups, making them first.
+    /// Moves this process into the member's groups, made anew: what an earlier start of the member
+    /// left would keep the kubelet busy for minutes, and after a boot there is none.
     pub(crate) fn join(&self, cluster: &Cluster, member: Member) -> Result<()> {
         let path = group(cluster, member);
+        self.remove_all(&path)?;
         match self {
             Self::V1(hierarchies) => v1::join(hierarchies, &path),
             Self::V2(root) => v2::join(root, &path),
@@ -69,12 +71,16 @@ impl Groups {
 
     /// Removes all groups of a cluster whose processes have been killed.
     pub(crate) fn remove(&self, cluster: &Cluster) -> Result<()> {
+        self.remove_all(Path::new(&top(cluster)))
+    }
+
+    fn remove_all(&self, path: &Path) -> Result<()> {
         let roots: Vec<&Path> = match self {
             Self::V1(hierarchies) => hierarchies.iter().map(v1::Hierarchy::mount_point).collect(),
             Self::V2(root) => vec![root],
         };
         for root in roots {
-            let group = root.join(top(cluster));
+            let group = root.join(path);
             let what = format!("control group {} to empty", group.display());
             poll::until(&what, Duration::from_secs(30), || remove_tree(&group))?;
         }

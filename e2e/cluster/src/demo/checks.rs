@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::plan::{API_SERVICE, Member};
+use crate::workload::{PORT, Pod, Workload};
 use crate::{network, poll, this};
 
 use super::report::Report;
-use super::workload::{PORT, Pod, Workload};
 
 /// Services and foreign firewalls take a moment to be seen by those who react to them.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -82,7 +82,7 @@ fn world(workload: &Workload<'_>, family: usize) -> Result<String> {
         let Member::Node(index) = from.node.parse()? else {
             bail!("{} is no node", from.node)
         };
-        let (v4, v6) = Member::addresses(index);
+        let (v4, v6) = workload.cluster.addresses(index);
         let node = [v4.to_string(), v6.to_string()][family].clone();
         expect_caller(workload, from, &url, &node)?;
     }

@@ -7,9 +7,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::chart;
 use crate::progress::Progress;
+use crate::workload::{PORT, Pod, Workload};
 
 use super::report::Report;
-use super::workload::{PORT, Pod, Workload};
 
 /// Requests of one batch, all on one connection, about five seconds of them.
 const BATCH: usize = 100;

@@ -3,7 +3,6 @@
 mod checks;
 mod flow;
 mod report;
-mod workload;
 
 use anyhow::{Result, bail};
 
@@ -11,9 +10,9 @@ use crate::chart::{self, Chart};
 use crate::plan::Cluster;
 use crate::progress::Progress;
 use crate::up;
+use crate::workload::{self, Workload};
 
 use report::Report;
-use workload::Workload;
 
 /// Brings everything up and checks it. Fails when a check does.
 pub(crate) fn run(

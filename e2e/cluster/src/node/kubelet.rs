@@ -55,7 +55,7 @@ pub(super) fn service(cluster: &Cluster, index: u8) -> Result<Service> {
     });
     let path = folder.join("kubelet.json");
     fs::write(&path, serde_json::to_vec_pretty(&config)?)?;
-    let (v4, v6) = Member::addresses(index);
+    let (v4, v6) = cluster.addresses(index);
     Ok(Service::new("kubelet", cluster.tool("kubelet")).args([
         format!("--config={}", path.display()),
         format!("--kubeconfig={}", pki(format!("{member}.kubeconfig"))),

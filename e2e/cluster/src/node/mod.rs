@@ -34,7 +34,7 @@ pub(crate) fn run(cluster: &Cluster, index: u8) -> Result<()> {
     import_images(cluster)?;
     let limit = Duration::from_mins(1);
     poll::until("addresses of eth0", limit, || {
-        Ok(network::is_ready(index)?.then_some(()))
+        Ok(network::is_ready(cluster.addresses(index))?.then_some(()))
     })?;
     supervisor.start(kubelet::service(cluster, index)?)?;
     supervisor.start(proxy::service(cluster, member)?)?;

@@ -8,6 +8,7 @@ fn wish(name: &str, nodes: u8) -> Wish {
     Wish {
         name: name.into(),
         nodes,
+        subnets: 1,
         runtime: Runtime::Containerd16,
         proxy_mode: ProxyMode::Nftables,
         cni: Cni::None,
@@ -28,20 +29,6 @@ fn members_are_parsed_back_from_their_names() {
 }
 
 #[test]
-fn a_node_has_the_same_digits_in_both_families() {
-    let (v4, v6) = Member::addresses(3);
-    assert_eq!(
-        (v4.to_string(), v6.to_string()),
-        ("10.240.0.13".into(), "fd00:240::13".into())
-    );
-    let (v4, v6) = Member::addresses(25);
-    assert_eq!(
-        (v4.to_string(), v6.to_string()),
-        ("10.240.0.35".into(), "fd00:240::35".into())
-    );
-}
-
-#[test]
 fn an_illegal_name_is_refused_with_the_legal_ones() {
     for name in ["", "Demo", "../up", "a-name-that-is-too-long", "1st"] {
         let error = Cluster::new(wish(name, 1), Path::new("/c"), Path::new("/cache")).unwrap_err();
@@ -56,6 +43,24 @@ fn an_illegal_name_is_refused_with_the_legal_ones() {
 fn too_many_nodes_are_refused() {
     let error = Cluster::new(wish("demo", 51), Path::new("/c"), Path::new("/cache")).unwrap_err();
     assert_eq!(error.to_string(), "51 nodes: must be 1 to 50");
+}
+
+#[test]
+fn too_many_subnets_are_refused() {
+    let wish = |subnets, cni| Wish {
+        subnets,
+        cni,
+        ..wish("demo", 3)
+    };
+    let refused = |wish| {
+        let error = Cluster::new(wish, Path::new("/c"), Path::new("/cache")).unwrap_err();
+        error.to_string()
+    };
+    assert_eq!(refused(wish(0, Cni::None)), "0 subnets: must be 1 to 9");
+    assert_eq!(
+        refused(wish(2, Cni::Reference)),
+        "the reference plugins route between nodes of one subnet only: leave --subnets out"
+    );
 }
 
 #[test]

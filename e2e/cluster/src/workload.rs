@@ -1,4 +1,4 @@
-//! The pods that the checks use: web servers that tell who called, some on every node.
+//! The pods that checks and trials use: web servers that tell who called, some on every node.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -13,34 +13,34 @@ use crate::{kubectl, this};
 
 const NAMESPACE: &str = "fairlead-demo";
 const PODS_PER_NODE: usize = 4;
-pub(super) const PORT: u16 = 8080;
+pub(crate) const PORT: u16 = 8080;
 const LIMIT: Duration = Duration::from_mins(3);
 
 /// A running pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pod {
-    pub(super) name: String,
-    pub(super) node: String,
-    pub(super) addresses: Vec<String>,
+pub(crate) struct Pod {
+    pub(crate) name: String,
+    pub(crate) node: String,
+    pub(crate) addresses: Vec<String>,
 }
 
 /// What runs in the cluster for the checks.
 #[derive(Debug)]
-pub(super) struct Workload<'a> {
-    pub(super) cluster: &'a Cluster,
-    pub(super) pods: Vec<Pod>,
+pub(crate) struct Workload<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) pods: Vec<Pod>,
     /// The Service's address of each family.
-    pub(super) service: Vec<String>,
+    pub(crate) service: Vec<String>,
 }
 
 /// How many pods the demonstration runs.
-pub(super) fn pod_count(cluster: &Cluster) -> usize {
+pub(crate) fn pod_count(cluster: &Cluster) -> usize {
     PODS_PER_NODE * usize::from(cluster.nodes)
 }
 
 impl<'a> Workload<'a> {
     /// Starts the pods and waits until all run.
-    pub(super) fn start(cluster: &'a Cluster, progress: &Progress) -> Result<Self> {
+    pub(crate) fn start(cluster: &'a Cluster, progress: &Progress) -> Result<Self> {
         let wanted = pod_count(cluster);
         let mut apply = Command::new(cluster.tool("kubectl"));
         apply
@@ -67,7 +67,7 @@ impl<'a> Workload<'a> {
     }
 
     /// How many pods each node runs.
-    pub(super) fn spread(&self) -> String {
+    pub(crate) fn spread(&self) -> String {
         let mut counts = BTreeMap::new();
         for pod in &self.pods {
             *counts.entry(pod.node.as_str()).or_insert(0) += 1;
@@ -80,12 +80,12 @@ impl<'a> Workload<'a> {
     }
 
     /// Two pods of one node.
-    pub(super) fn neighbours(&self) -> Result<(&Pod, &Pod)> {
+    pub(crate) fn neighbours(&self) -> Result<(&Pod, &Pod)> {
         self.pair(|from, to| from.node == to.node && from != to)
     }
 
     /// One pod of each node.
-    pub(super) fn one_per_node(&self) -> Vec<&Pod> {
+    pub(crate) fn one_per_node(&self) -> Vec<&Pod> {
         let by_node: BTreeMap<&str, &Pod> = self
             .pods
             .iter()
@@ -95,7 +95,7 @@ impl<'a> Workload<'a> {
     }
 
     /// One pod of each node with one of each other node.
-    pub(super) fn pairs_across_nodes(&self) -> Result<Vec<(&Pod, &Pod)>> {
+    pub(crate) fn pairs_across_nodes(&self) -> Result<Vec<(&Pod, &Pod)>> {
         let pods = self.one_per_node();
         let all = pods
             .iter()
@@ -119,20 +119,20 @@ impl<'a> Workload<'a> {
     }
 
     /// Runs a command in a pod.
-    pub(super) fn exec(&self, pod: &Pod, command: &[&str]) -> Result<String> {
+    pub(crate) fn exec(&self, pod: &Pod, command: &[&str]) -> Result<String> {
         let mut args = vec!["-n", NAMESPACE, "exec", &pod.name, "--"];
         args.extend(command);
         kubectl::run(self.cluster, &args)
     }
 
     /// Who the server behind `url` thinks called: an address without its port.
-    pub(super) fn caller(&self, pod: &Pod, url: &str) -> Result<String> {
+    pub(crate) fn caller(&self, pod: &Pod, url: &str) -> Result<String> {
         let answer = self.exec(pod, &["curl", "-sS", "--max-time", "2", url])?;
         without_port(answer.trim())
     }
 
     /// Deletes the pods, without waiting for their end.
-    pub(super) fn remove(&self) {
+    pub(crate) fn remove(&self) {
         let args = ["delete", "namespace", NAMESPACE, "--wait=false"];
         // What is left is gone with the cluster.
         let _ = kubectl::run(self.cluster, &args);
