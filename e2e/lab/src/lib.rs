@@ -9,15 +9,33 @@
 //! mounted `/sys`.
 
 mod cable;
+mod capture;
+mod count;
+mod delay;
 mod echo;
+mod flow;
+mod forge;
+mod frame;
+mod loss;
 mod namespace;
+mod routed;
 mod snapshot;
 mod underlay;
 mod wait;
+mod whole;
 
 pub use cable::connect;
+pub use capture::Capture;
+pub use count::counted;
+pub use delay::Delay;
 pub use echo::{Echo, can_reach, can_reach_udp, serve_echo, source_seen};
+pub use flow::{Flow, Passed, RATE};
+pub use forge::vxlan_datagram;
+pub use frame::{Encapsulated, Frame, Packet, Udp};
+pub use loss::Loss;
 pub use namespace::Namespace;
+pub use routed::{Families, Host, Routed, Subnet};
 pub use snapshot::Snapshot;
 pub use underlay::{Node, Underlay};
 pub use wait::wait_until;
+pub use whole::WholeSender;
