@@ -17,6 +17,7 @@ pub mod gc;
 pub mod http;
 pub mod install;
 pub mod kernel;
+pub mod lock;
 pub mod logs;
 pub mod metrics;
 pub mod nftables;

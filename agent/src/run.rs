@@ -16,7 +16,7 @@ use crate::http::{self, Pages, Serves};
 use crate::kernel::{Outcome, Reconciler};
 use crate::metrics::Metrics;
 use crate::source::{self, Known};
-use crate::{install, nodestatus, reconcile};
+use crate::{install, lock, nodestatus, reconcile};
 
 /// Each part runs until the process ends; one that returns ends the process.
 type Parts = JoinSet<Result<(), AgentError>>;
@@ -44,6 +44,7 @@ pub async fn run(config: Config) -> Result<(), AgentError> {
     let node = named
         .filter(|name| !name.is_empty())
         .ok_or(AgentError::NoNodeName)?;
+    let _lock = lock::take(&config.run_dir)?;
     let shared = Shared {
         config: Arc::new(config),
         node,

@@ -1,3 +1,5 @@
-//! The program `fairlead`.
+//! The program `fairlead`; see `fairlead_cli`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    fairlead_cli::cli::main()
+}

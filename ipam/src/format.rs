@@ -35,6 +35,12 @@ pub(crate) const DETAIL_SIZE: usize = 512;
 pub(crate) const INDEX_SIZE: usize = GROUP_SLOTS * ENTRY_SIZE;
 pub(crate) const GROUP_SIZE: usize = INDEX_SIZE + GROUP_SLOTS * DETAIL_SIZE;
 
+/// Whether a file that begins with `head` is a lease file; one that was made and never written is empty.
+#[must_use]
+pub fn is_lease_file(head: &[u8]) -> bool {
+    head.is_empty() || head.starts_with(&MAGIC)
+}
+
 /// Number of a slot, from 0.
 pub(crate) type Slot = usize;
 

@@ -26,6 +26,7 @@ mod table;
 pub use boot::{BootId, Env, MountedNamespaces, Namespaces, Presence};
 pub use config::{Config, DEFAULT_DATA_DIR, MAX_SETS, NetworkName, Route};
 pub use error::{ErrorKind, IpamError, RangeError, Result};
+pub use format::is_lease_file;
 pub use owner::{Lease, LeaseId, MAX_CONTAINER_ID, MAX_IFNAME, MAX_NETNS_PATH, Netns, Owner};
 pub use range::{Range, RangeSet};
 pub use resolver::Dns;
