@@ -12,8 +12,8 @@ use fairlead_cni_netlink::nft::{TableFamily, TableName};
 use fairlead_cni_netlink::{NextHop, Route};
 use fairlead_cni_node::owned::{
     AGENT_LOCK, AGENT_TABLE, CLUSTER_ROLES, CONFLIST_NAME, FORWARD_ACCEPT_COMMENT, GUARD_TABLE,
-    HOST_LINK_HASH_DIGITS, HOST_LINK_PREFIX, LOOPBACK, NEXTHOP_IDS, NODE_FILE_NAME, PLUGIN_ROLES,
-    PLUGIN_TABLE, ROUTE_PROTOCOL, VXLAN_ALIAS,
+    LOOPBACK, NEXTHOP_IDS, NODE_FILE_NAME, PLUGIN_ROLES, PLUGIN_TABLE, ROUTE_PROTOCOL, VXLAN_ALIAS,
+    is_host_link,
 };
 use serde_json::Value;
 
@@ -147,7 +147,7 @@ fn kernel(plan: &mut Plan, found: &Found) {
     let (pods, named): (Vec<&HostLink>, Vec<&HostLink>) = found
         .links
         .iter()
-        .filter(|link| is_host_end(&link.name))
+        .filter(|link| is_host_link(&link.name))
         .partition(|link| link.veth && link.alias.as_deref().is_some_and(is_label));
     let going: BTreeSet<u32> = pods.iter().map(|link| link.index).collect();
     plan.left
@@ -183,13 +183,6 @@ fn link(link: &HostLink) -> Step {
         name: link.name.clone(),
         alias: link.alias.clone().unwrap_or_default(),
     }
-}
-
-/// Whether this is how the plugin names a pod's host end.
-fn is_host_end(name: &str) -> bool {
-    let digits = name.strip_prefix(HOST_LINK_PREFIX).unwrap_or_default();
-    let hexadecimal = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    digits.len() == HOST_LINK_HASH_DIGITS && digits.bytes().all(hexadecimal)
 }
 
 /// Whether this is how the plugin labels a pod's host end: network, container and interface, or the

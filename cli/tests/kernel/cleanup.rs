@@ -61,7 +61,7 @@ const OURS: &str = r#"
 struct Node {
     ns: Namespace,
     /// The other end of the uplink, and of the pod's link.
-    _outside: Namespace,
+    outside: Namespace,
     root: TempDir,
 }
 
@@ -75,7 +75,7 @@ impl Node {
         connect(&ns, "eth0", &outside, "eth0").unwrap();
         let node = Self {
             ns,
-            _outside: outside,
+            outside,
             root: tempfile::tempdir().unwrap(),
         };
         node.shell(
@@ -101,7 +101,7 @@ impl Node {
 
     /// What Fairlead makes.
     fn install(&self) {
-        connect(&self.ns, "fl0123456789ab", &self._outside, "pod").unwrap();
+        connect(&self.ns, "fl0123456789ab", &self.outside, "pod").unwrap();
         self.shell(OURS);
         self.write(
             "etc/cni/net.d/05-fairlead.conflist",

@@ -81,7 +81,6 @@ fn a_pods_link_is_known_by_name_kind_and_alias() {
             host_link(5, "fl0123456789ae", Some("uplink of a tenant")),
             bridge,
             host_link(7, "flannel.1", Some("fairlead/c1/eth0")),
-            host_link(8, "fl0123456789AB", Some("fairlead/c1/eth0")),
         ],
         ..Found::default()
     };
