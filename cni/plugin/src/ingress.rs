@@ -48,24 +48,33 @@ pub(crate) struct Judged {
 }
 
 impl Judged {
+    /// Adds to a transaction what all chains need, which is there on all but a node's first ADD.
+    ///
+    /// Not in every transaction: the kernel keeps one that meets a chain for a grace period, and closing
+    /// the socket waits for that, some 10 ms.
+    pub(crate) fn put_base(self, batch: &mut Batch) {
+        if self.mac.is_some() {
+            batch.add_table(&spoof_table());
+        }
+        if self.guarded {
+            batch.add_table(&guard_table());
+            // The agent fills it: a node whose agent comes later is guarded from then on.
+            batch.add_chain(&Chain::regular(&guard_table(), GUARD_CHAIN));
+        }
+    }
+
     /// Adds the chains of the host end `link` to a transaction.
     pub(crate) fn put(self, batch: &mut Batch, link: &LinkName) {
         let name = link.as_str();
         if let Some(mac) = self.mac {
-            let table = spoof_table();
-            let rule = Rule::new(&table, name)
+            let rule = Rule::new(&spoof_table(), name)
                 .when(Field::EtherSaddr, Test::IsNot(Key::from(mac)))
                 .deny();
-            batch.add_table(&table);
-            put_chain(batch, &table, name, SPOOF_PRIORITY, &rule);
+            put_chain(batch, SPOOF_PRIORITY, &rule);
         }
         if self.guarded {
-            let table = guard_table();
-            let rule = Rule::new(&table, name).jump(GUARD_CHAIN);
-            batch.add_table(&table);
-            // The agent fills it: a node whose agent comes later is guarded from then on.
-            batch.add_chain(&Chain::regular(&table, GUARD_CHAIN));
-            put_chain(batch, &table, name, GUARD_PRIORITY, &rule);
+            let rule = Rule::new(&guard_table(), name).jump(GUARD_CHAIN);
+            put_chain(batch, GUARD_PRIORITY, &rule);
         }
     }
 
@@ -74,9 +83,17 @@ impl Judged {
         if self == Self::default() {
             return Ok(());
         }
+        let mut nft = Nft::open()?;
         let mut batch = Batch::new();
         self.put(&mut batch, link);
-        Ok(Nft::open()?.commit(&batch)?)
+        match nft.commit(&batch) {
+            Err(error) if error.is_not_found() => {}
+            committed => return Ok(committed?),
+        }
+        let mut batch = Batch::new();
+        self.put_base(&mut batch);
+        self.put(&mut batch, link);
+        Ok(nft.commit(&batch)?)
     }
 
     /// Fails unless the chains of the host end `link` are there.
@@ -98,7 +115,8 @@ impl Judged {
 }
 
 /// A chain that others may have left under this name gets our rule alone.
-fn put_chain(batch: &mut Batch, table: &TableName, name: &str, priority: i32, rule: &Rule) {
+fn put_chain(batch: &mut Batch, priority: i32, rule: &Rule) {
+    let (table, name) = (&rule.table, rule.chain.as_str());
     let base = Base {
         hook: Hook::Ingress,
         kind: ChainKind::Filter,

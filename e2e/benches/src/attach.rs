@@ -28,6 +28,13 @@ const FILLED: &[(Kind, usize)] = &[
     (Kind::Direct, 250),
 ];
 const FLAT: &[(Kind, usize)] = &[(Kind::Direct, 0), (Kind::Direct, 900)];
+/// What the guard of the tunnel costs, and whether that grows.
+const GUARDED: &[(Kind, usize)] = &[
+    (Kind::Direct, 0),
+    (Kind::Direct, 900),
+    (Kind::Vxlan, 0),
+    (Kind::Vxlan, 900),
+];
 
 const ALL: &[usize] = &[1, 8, 32];
 
@@ -62,7 +69,7 @@ const GROWTH: &[Scenario] = &[
     },
     Scenario {
         network: Network::DualStack,
-        subjects: FLAT,
+        subjects: GUARDED,
         at_once: &[1],
     },
 ];
@@ -74,7 +81,7 @@ pub(crate) fn side_by_side(programs: &Programs, scale: Scale, report: &mut Repor
         .try_for_each(|scenario| scenario.measure(programs, scale, report))
 }
 
-/// What the `direct` role costs on a full node, beside what it costs on an empty one.
+/// What the routed roles cost on a full node, beside what it costs on an empty one.
 pub(crate) fn growth(programs: &Programs, scale: Scale, report: &mut Report) -> Result<()> {
     GROWTH
         .iter()

@@ -1,4 +1,4 @@
-//! Who is measured: the reference's `bridge` with `host-local`, our `bridge`, our `direct`.
+//! Who is measured: the reference's `bridge` with `host-local`, our `bridge`, our `direct` and `vxlan`.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ pub(crate) enum Kind {
     Reference,
     Bridge,
     Direct,
+    Vxlan,
 }
 
 impl Kind {
@@ -24,6 +25,7 @@ impl Kind {
             Self::Reference => "reference bridge + host-local",
             Self::Bridge => "our bridge",
             Self::Direct => "our direct",
+            Self::Vxlan => "our vxlan",
         }
     }
 }
@@ -68,7 +70,7 @@ impl Programs {
             plugin,
             "build it with `make plugin` or name another with --plugin",
         )?;
-        for role in ["bridge", "host-local", "fairlead-direct"] {
+        for role in ["bridge", "host-local", "fairlead-direct", "fairlead-vxlan"] {
             symlink(&plugin, ours.join(role))?;
         }
         let make = "build it with `make tools` or name another with --reference";
@@ -111,7 +113,8 @@ impl Subject {
         let home = tempfile::tempdir_in(programs.scratch.path())?.keep();
         let (role, conf) = match kind {
             Kind::Reference | Kind::Bridge => ("bridge", bridge(network, &home)),
-            Kind::Direct => ("fairlead-direct", direct(network, &home)?),
+            Kind::Direct => ("fairlead-direct", routed("direct", network, &home)?),
+            Kind::Vxlan => ("fairlead-vxlan", routed("vxlan", network, &home)?),
         };
         let program = programs.directory(kind).join(role);
         Ok(Self {
@@ -141,17 +144,17 @@ fn bridge(network: Network, home: &Path) -> Value {
     conf
 }
 
-fn direct(network: Network, home: &Path) -> Result<Value> {
+fn routed(mode: &str, network: Network, home: &Path) -> Result<Value> {
     let mut ranges = vec!["10.88.0.0/16"];
     if network == Network::DualStack {
         ranges.push("fd00:88::/64");
     }
     let node_file = home.join("node.json");
     let node =
-        json!({"version": 1, "node": "bench", "mode": "direct", "podRanges": ranges, "mtu": 1500});
+        json!({"version": 1, "node": "bench", "mode": mode, "podRanges": ranges, "mtu": 1500});
     std::fs::write(&node_file, node.to_string())?;
     Ok(json!({
-        "cniVersion": "1.0.0", "name": "bench", "type": "fairlead-direct",
+        "cniVersion": "1.0.0", "name": "bench", "type": format!("fairlead-{mode}"),
         "nodeFile": node_file, "dataDir": home,
     }))
 }

@@ -50,6 +50,7 @@ impl Rules {
         }
         let mut batch = Batch::new();
         masquerade::put_all(&mut batch, &plan.ips, &self.label);
+        self.judged.put_base(&mut batch);
         self.judged.put(&mut batch, &self.link);
         Ok(nft.commit(&batch)?)
     }
