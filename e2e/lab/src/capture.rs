@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use fairlead_cni_netlink::{LinkIndex, LinkName};
+use fairlead_cni_netlink::{LinkIndex, LinkName, Netlink};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
@@ -30,8 +30,13 @@ pub struct Capture {
 impl Capture {
     /// Captures at the link called `link` in `ns`.
     pub fn new(ns: &Namespace, link: &str) -> Result<Self> {
-        let index = ns.netlink()?.index_of(&LinkName::new(link)?)?;
-        let socket = ns.run(|| open(index))??;
+        ns.run(|| Self::here(link))?
+    }
+
+    /// Captures at the link called `link` in the calling thread's namespace.
+    pub fn here(link: &str) -> Result<Self> {
+        let index = Netlink::open()?.index_of(&LinkName::new(link)?)?;
+        let socket = open(index)?;
         Ok(Self { socket })
     }
 
