@@ -119,6 +119,58 @@ pub enum Condition {
         /// The kernel's words.
         reason: String,
     },
+    /// The tunnel runs over a family in which a node has no address.
+    #[error(
+        "node {node} has no {family} address, but node {own} tunnels over {family}; its pods cannot be \
+         reached: give it one, or set network.vxlan.underlay to a family that all nodes have"
+    )]
+    NoEndpoint {
+        /// The node without.
+        node: String,
+        /// `IPv4` or `IPv6`.
+        family: &'static str,
+        /// This node.
+        own: String,
+    },
+    /// Two nodes' names give one hardware address.
+    #[error(
+        "nodes {first} and {second} have the same hardware address {mac} on the overlay, which follows \
+         from their names; pods of {second} cannot be reached: give it another name"
+    )]
+    MacClash {
+        /// The address.
+        mac: String,
+        /// The node that keeps it.
+        first: String,
+        /// The node that is left out.
+        second: String,
+    },
+    /// Somebody else's link has the name of our device.
+    #[error(
+        "{holder} is called {device}, as Fairlead's overlay device should be, and is not Fairlead's; \
+         remove it (ip link del {device}) or set network.vxlan.device to another name"
+    )]
+    DeviceTaken {
+        /// The name.
+        device: String,
+        /// What has it.
+        holder: String,
+    },
+    /// Somebody else's device has the network identifier and port of ours.
+    #[error(
+        "link {holder} has VNI {vni} and port {port}, as Fairlead's overlay device {device} should have; \
+         remove it (ip link del {holder}) or set network.vxlan.vni or network.vxlan.port to another number"
+    )]
+    VniTaken {
+        /// Our device.
+        device: String,
+        /// The other link.
+        holder: String,
+        /// The network identifier.
+        vni: u32,
+        /// The UDP port.
+        port: u16,
+    },
     /// Somebody else's route stands where ours should.
     #[error(
         "a route to pod range {range} that is not Fairlead's stands in the way; \
@@ -199,6 +251,10 @@ impl Condition {
             Self::PodsOutsideRange { .. } => "PodsOutsideRange",
             Self::OffSubnet { .. } => "OffSubnet",
             Self::Unreachable { .. } => "Unreachable",
+            Self::NoEndpoint { .. } => "NoEndpoint",
+            Self::MacClash { .. } => "MacClash",
+            Self::DeviceTaken { .. } => "DeviceTaken",
+            Self::VniTaken { .. } => "VniTaken",
             Self::RouteTaken { .. } => "RouteTaken",
             Self::NoUplink { .. } => "NoUplink",
             Self::SmallMtu { .. } => "SmallMtu",
@@ -211,7 +267,7 @@ impl Condition {
     }
 
     /// Every name that [`Condition::name`] can give, in the order of the type.
-    pub const NAMES: [&'static str; 17] = [
+    pub const NAMES: [&'static str; 21] = [
         "DuplicateAddress",
         "OverlappingRanges",
         "MissingAddress",
@@ -221,6 +277,10 @@ impl Condition {
         "PodsOutsideRange",
         "OffSubnet",
         "Unreachable",
+        "NoEndpoint",
+        "MacClash",
+        "DeviceTaken",
+        "VniTaken",
         "RouteTaken",
         "NoUplink",
         "SmallMtu",

@@ -22,6 +22,7 @@ pub mod logs;
 pub mod metrics;
 pub mod nftables;
 pub mod nodestatus;
+pub mod overlay;
 pub mod reconcile;
 pub mod routes;
 pub mod run;

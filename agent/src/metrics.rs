@@ -27,7 +27,16 @@ pub type Amount = Gauge<f64, std::sync::atomic::AtomicU64>;
 pub const RESYNC_REASONS: [&str; 5] = ["start", "cluster", "event", "overrun", "timer"];
 
 /// What the agent keeps as it should be.
-pub const OBJECTS: [&str; 5] = ["route", "nexthop", "nftables", "sysctl", "file"];
+pub const OBJECTS: [&str; 8] = [
+    "route",
+    "nexthop",
+    "neighbour",
+    "fdb",
+    "device",
+    "nftables",
+    "sysctl",
+    "file",
+];
 
 /// Every value of the label `kind` of `fairlead_errors_total`.
 pub const ERROR_KINDS: [&str; 5] = ["file", "node", "netlink", "kubernetes", "runtime"];

@@ -6,9 +6,12 @@
 use std::net::IpAddr;
 
 use fairlead_cni_netlink::{Event, Route};
-use fairlead_cni_node::owned::{NEXTHOP_IDS, ROUTE_PROTOCOL, is_host_link};
+use fairlead_cni_node::owned::{DIRECT_NEXTHOP_IDS, ROUTE_PROTOCOL, is_host_link};
 
 use crate::routes::{self, Keeper};
+
+/// `RT_TABLE_LOCAL`: follows from addresses, about which there are messages of their own.
+const LOCAL: u32 = 255;
 
 /// Whether `event` may have changed what is wanted or what stands.
 #[must_use]
@@ -24,7 +27,7 @@ pub fn calls_for_a_pass(event: &Event, keeper: &Keeper) -> bool {
         }
         Event::RouteSet(route) | Event::RouteGone(route) => is_underlay(route),
         Event::NextHopSet(hop) | Event::NextHopGone(hop) => {
-            keeper.uses_objects() && NEXTHOP_IDS.contains(&hop.id)
+            keeper.uses_objects() && DIRECT_NEXTHOP_IDS.contains(&hop.id)
         }
         Event::RuleSet(_) | Event::RuleGone(_) | Event::Overrun => true,
         _ => false,
@@ -33,7 +36,7 @@ pub fn calls_for_a_pass(event: &Event, keeper: &Keeper) -> bool {
 
 fn is_underlay(route: &Route) -> bool {
     let destination = route.destination.ip();
-    route.table == routes::TABLE && !is_link_local(destination) && !destination.is_multicast()
+    route.table != LOCAL && !is_link_local(destination) && !destination.is_multicast()
 }
 
 fn is_link_local(ip: IpAddr) -> bool {

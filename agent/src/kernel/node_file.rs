@@ -20,6 +20,17 @@ pub fn path(config: &Config) -> PathBuf {
     config.run_dir.join("node.json")
 }
 
+/// Where the MTU of pods comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PodsMtu {
+    /// It is configured, in bytes.
+    Set(u32),
+    /// The smallest of the links that carry the node's addresses.
+    Uplink,
+    /// The tunnel's paths, in bytes; `None` while they are unknown.
+    Tunnel(Option<u32>),
+}
+
 /// Keeps the node file.
 #[derive(Debug)]
 pub struct Keeper {
@@ -39,12 +50,12 @@ impl Keeper {
         }
     }
 
-    /// Publishes what is wanted; tells whether the file is there now. `mtu` is the configured one.
+    /// Publishes what is wanted; tells whether the file is there now.
     pub fn pass(
         &mut self,
         view: &View,
         facts: &Facts,
-        mtu: Option<u32>,
+        mtu: PodsMtu,
         metrics: &Metrics,
         trouble: &mut Trouble,
     ) -> bool {
@@ -69,8 +80,7 @@ impl Keeper {
     }
 }
 
-/// What should be in the file; nothing while the node has no ranges or no address. Pods get `mtu`,
-/// or the smallest of the links that carry the node's addresses.
+/// What should be in the file; nothing while the node has no ranges or no address, or the MTU is unknown.
 ///
 /// # Errors
 ///
@@ -79,7 +89,7 @@ pub fn wanted(
     view: &View,
     facts: &Facts,
     mode: Mode,
-    mtu: Option<u32>,
+    mtu: PodsMtu,
 ) -> Result<Option<NodeFile>, Condition> {
     let Some(own) = view.own.as_ref().filter(|own| !own.ranges.is_empty()) else {
         return Ok(None);
@@ -100,23 +110,24 @@ pub fn wanted(
         .min_by_key(|link| link.mtu);
     let mtu = match (mtu, smallest) {
         // The kernel takes IPv6 from a link below 1280, so this comes before a missing address.
-        (None, Some(link)) if link.mtu < min => {
+        (PodsMtu::Uplink, Some(link)) if link.mtu < min => {
             return Err(Condition::SmallMtu {
                 link: link.name.to_string(),
                 mtu: link.mtu,
                 min,
             });
         }
-        (Some(mtu), _) => mtu,
-        (None, Some(link)) => link.mtu.min(MTU_MAX),
-        (None, None) => 0,
+        (PodsMtu::Uplink, Some(link)) => Some(link.mtu.min(MTU_MAX)),
+        (PodsMtu::Uplink, None) => None,
+        (PodsMtu::Set(mtu), _) => Some(mtu),
+        (PodsMtu::Tunnel(mtu), _) => mtu,
     };
     if let Some((address, _)) = carriers.iter().find(|(_, link)| link.is_none()) {
         return Err(Condition::NoUplink { address: *address });
     }
-    if carriers.is_empty() {
+    let Some(mtu) = mtu.filter(|_| !carriers.is_empty()) else {
         return Ok(None);
-    }
+    };
     let file = NodeFile::new(own.name.clone(), mode, own.ranges.clone(), mtu);
     file.map(Some).map_err(|error| Condition::Failing {
         text: error.to_string(),

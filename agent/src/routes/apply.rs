@@ -1,16 +1,14 @@
 //! Reading and writing routes: the only part of this module that talks to the kernel.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use fairlead_cni_netlink::{
-    Batch, Family, Netlink, NetlinkError, NextHop, Route, RouteFilter, RouteKey, RouteKind, Target,
+    Batch, Family, Netlink, NetlinkError, NextHop, Route, RouteFilter, RouteKey,
 };
 use fairlead_cni_node::owned::ROUTE_PROTOCOL;
 
 use super::diff::Changes;
-use super::wanted::Reach;
-use super::{TABLE, is_ours, next_hops as objects};
+use super::{TABLE, is_ours};
 
 /// Both families, as far as the kernel has them.
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
@@ -28,27 +26,6 @@ pub fn actual(netlink: &mut Netlink) -> Result<Vec<Route>, NetlinkError> {
         ours.extend(netlink.routes_where(filter)?.into_iter().filter(is_ours));
     }
     Ok(ours)
-}
-
-/// How the kernel reaches `address`.
-pub fn reach(netlink: &mut Netlink, address: IpAddr) -> Reach {
-    let route = match netlink.route_to(address) {
-        Ok(route) => route,
-        Err(error) => return Reach::Not(error.to_string()),
-    };
-    let path = match route.target {
-        Target::Paths(paths) => paths.first().copied(),
-        Target::NextHop(_) | Target::None => None,
-    };
-    match (route.kind, path) {
-        (RouteKind::Local | RouteKind::Anycast, _) => Reach::Local,
-        (RouteKind::Unicast, Some(path)) => match (path.via, path.link) {
-            (Some(gateway), _) => Reach::Gateway(gateway),
-            (None, Some(link)) => Reach::Direct(link),
-            (None, None) => Reach::Not("the route to it names no link".to_owned()),
-        },
-        (kind, _) => Reach::Not(format!("the route to it is of kind {kind:?}")),
-    }
 }
 
 /// What became of the changes.
@@ -104,10 +81,10 @@ pub fn apply(
     Ok(applied)
 }
 
-/// Our nexthop objects as they stand; `None` on a kernel before 5.3, which has none.
+/// All nexthop objects as they stand; `None` on a kernel before 5.3, which has none.
 pub fn next_hops(netlink: &mut Netlink) -> Result<Option<Vec<NextHop>>, NetlinkError> {
     match netlink.next_hops() {
-        Ok(all) => Ok(Some(all.into_iter().filter(objects::is_ours).collect())),
+        Ok(all) => Ok(Some(all)),
         Err(error) if error.is_unsupported() => Ok(None),
         Err(error) => Err(error),
     }

@@ -72,7 +72,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::is_ours;
-    use super::super::wanted::{Reach, Reachable, asked, wanted};
+    use super::super::reach::{Reach, Reachable, Way, asked};
+    use super::super::wanted::wanted;
     use super::*;
     use crate::cluster::{Nodes, view};
     use crate::config::AddressSource;
@@ -191,9 +192,15 @@ mod tests {
             IpAddr::V6(v6) => v6.octets()[15],
         };
         match last {
-            1 => Reach::Gateway("192.0.2.254".parse().unwrap()),
-            3 => Reach::Not("Network is unreachable".to_owned()),
-            _ => Reach::Direct(LinkIndex(2)),
+            3 => Reach::Not {
+                reason: "Network is unreachable".to_owned(),
+                before: None,
+            },
+            last => Reach::By(Way {
+                link: LinkIndex(2),
+                gateway: (last == 1).then(|| "192.0.2.254".parse().unwrap()),
+                mtu: None,
+            }),
         }
     }
 
@@ -226,7 +233,7 @@ mod tests {
                 let view = view(&nodes, "n0", &AddressSource::InternalIp, &[]);
                 let reachable: Reachable =
                     asked(&view).map(|a| (a, odd_addresses_lie_behind_a_gateway(a))).collect();
-                let wanted = wanted(&view, &reachable).routes;
+                let wanted = wanted(&view, &reachable, None).routes;
                 kernel.apply(&diff(&wanted, &kernel.ours()));
 
                 for (key, route) in &foreign {

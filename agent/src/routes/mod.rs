@@ -1,21 +1,21 @@
 //! Routes to the pod ranges of other nodes.
 //!
-//! [`wanted`] says from the view and the kernel's answers what should stand, [`diff`] compares it
-//! with a dump, [`apply`] writes the difference; with many peers, [`next_hops`] stand between routes and
-//! gateways. The kernel owns the state: nothing is flushed at
-//! start or stop.
+//! [`reach`] asks the kernel how it reaches the others, [`wanted`] says from that and the view what should
+//! stand, [`diff`] compares it with a dump, [`apply`] writes the difference; with many peers,
+//! [`next_hops`] stand between routes and gateways. Routes through the tunnel are added by
+//! [`crate::overlay`] to what is wanted. The kernel owns the state: nothing is flushed at start or stop.
 
 pub mod apply;
 pub mod diff;
 pub mod next_hops;
+pub mod reach;
 pub mod wanted;
 
 use std::collections::BTreeSet;
 
-use fairlead_cni_netlink::{Netlink, Route, RouteKey, RouteKind, Target};
-use fairlead_cni_node::owned::{NEXTHOP_IDS, ROUTE_PROTOCOL};
+use fairlead_cni_netlink::{Netlink, NextHop, Route, RouteKey, RouteKind, Target};
+use fairlead_cni_node::owned::{NEXTHOP_IDS, OVERLAY_NEXTHOP_IDS, ROUTE_PROTOCOL};
 
-use crate::cluster::View;
 use crate::conditions::Condition;
 use crate::kernel::trouble::Trouble;
 use crate::metrics::Metrics;
@@ -40,6 +40,11 @@ pub fn is_ours(route: &Route) -> bool {
     route.protocol == ROUTE_PROTOCOL && route.table == TABLE && led
 }
 
+/// Whether `route` leads through the tunnel.
+fn is_tunnelled(route: &Route) -> bool {
+    matches!(&route.target, Target::NextHop(id) if OVERLAY_NEXTHOP_IDS.contains(id))
+}
+
 /// Keeps the routes.
 #[derive(Debug, Default)]
 pub struct Keeper {
@@ -55,33 +60,40 @@ impl Keeper {
         self.wanted.as_ref()?.routes.get(key)
     }
 
-    /// Whether routes lead to nexthop objects.
+    /// Whether routes lead to nexthop objects that are made here.
     #[must_use]
     pub fn uses_objects(&self) -> bool {
-        let by_object = |route: &Route| matches!(route.target, Target::NextHop(_));
+        let by_object =
+            |route: &Route| matches!(route.target, Target::NextHop(_)) && !is_tunnelled(route);
         self.wanted
             .as_ref()
             .is_some_and(|wanted| wanted.routes.values().any(by_object))
     }
 
-    /// Brings the routes to what `view` asks for; tells whether all that can stand do.
+    /// Brings the routes to what is `wanted`; tells whether all that can stand do. `standing` are all
+    /// nexthop objects, `None` on a kernel that has none. Routes through the tunnel are left alone unless
+    /// `tunnel_known`: what is wanted does not hold them then.
     pub fn pass(
         &mut self,
         netlink: &mut Netlink,
-        view: &View,
+        mut wanted: Wanted,
+        (standing, tunnel_known): (Option<&[NextHop]>, bool),
         metrics: &Metrics,
         trouble: &mut Trouble,
     ) -> bool {
-        let reachable = wanted::asked(view)
-            .map(|address| (address, apply::reach(netlink, address)))
-            .collect();
-        let mut wanted = wanted::wanted(view, &reachable);
         wanted
             .conditions
             .iter()
             .for_each(|condition| trouble.tell(condition.clone()));
-
-        let done = self.write(netlink, &mut wanted, metrics, trouble);
+        let plan = match standing {
+            Some(standing) => {
+                let ours = standing.iter().filter(|hop| next_hops::is_ours(hop));
+                let ours: Vec<NextHop> = ours.cloned().collect();
+                next_hops::plan(&mut wanted.routes, &ours)
+            }
+            None => next_hops::Plan::default(),
+        };
+        let done = self.write(netlink, &wanted, (&plan, tunnel_known), metrics, trouble);
         for family in ["ipv4", "ipv6"] {
             let of_family = wanted
                 .routes
@@ -99,17 +111,16 @@ impl Keeper {
     fn write(
         &mut self,
         netlink: &mut Netlink,
-        wanted: &mut Wanted,
+        wanted: &Wanted,
+        (plan, tunnel_known): (&next_hops::Plan, bool),
         metrics: &Metrics,
         trouble: &mut Trouble,
     ) -> Option<()> {
-        let standing = trouble.value(apply::next_hops(netlink))?;
-        let plan = match &standing {
-            Some(standing) => next_hops::plan(&mut wanted.routes, standing),
-            None => next_hops::Plan::default(),
-        };
         let mut actual = trouble.value(apply::actual(netlink))?;
         self.held.extend(actual.iter().map(Route::key));
+        if !tunnel_known {
+            actual.retain(|route| !is_tunnelled(route));
+        }
         let changes = diff::diff(&wanted.routes, &actual);
         let before = self.wanted.as_ref().map(|before| &before.routes);
         let repair = before == Some(&wanted.routes);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use fairlead_cni_netlink::{LinkIndex, NextHop, Route, RouteKey, Target};
-use fairlead_cni_node::owned::{NEXTHOP_IDS, ROUTE_PROTOCOL};
+use fairlead_cni_node::owned::{DIRECT_NEXTHOP_IDS, ROUTE_PROTOCOL};
 
 /// Up to this many gateways of a family stand in plain routes.
 pub const FEW: usize = 500;
@@ -29,10 +29,10 @@ pub struct Plan {
     pub delete: Vec<u32>,
 }
 
-/// Whether `next_hop` is one that the agent made.
+/// Whether `next_hop` is one of those made here.
 #[must_use]
 pub fn is_ours(next_hop: &NextHop) -> bool {
-    next_hop.protocol == ROUTE_PROTOCOL && NEXTHOP_IDS.contains(&next_hop.id)
+    next_hop.protocol == ROUTE_PROTOCOL && DIRECT_NEXTHOP_IDS.contains(&next_hop.id)
 }
 
 /// Turns the gateways of `routes` into objects if there are many. `standing` are our objects as they
@@ -61,7 +61,7 @@ pub fn plan(routes: &mut BTreeMap<RouteKey, Route>, standing: &[NextHop]) -> Pla
         }
     }
     let taken: BTreeSet<u32> = standing.iter().map(|hop| hop.id).collect();
-    let mut free = NEXTHOP_IDS.filter(|id| !taken.contains(id));
+    let mut free = DIRECT_NEXTHOP_IDS.filter(|id| !taken.contains(id));
     let mut add = Vec::new();
     for at in gateways {
         if ids.contains_key(&at) {

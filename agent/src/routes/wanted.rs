@@ -3,34 +3,22 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use fairlead_cni_netlink::{LinkIndex, Route, RouteKey};
+use fairlead_cni_netlink::{Route, RouteKey};
 use fairlead_cni_node::owned::ROUTE_PROTOCOL;
+use ipnetwork::IpNetwork;
 
+use super::reach::{Reach, Reachable};
 use crate::cluster::{Member, View};
 use crate::conditions::Condition;
-
-/// How the kernel reaches an address: its own answer, which knows of on-link routes, policy rules
-/// and point-to-point links that arithmetic on prefixes does not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reach {
-    /// Without a gateway, on this link.
-    Direct(LinkIndex),
-    /// Through a gateway.
-    Gateway(IpAddr),
-    /// It is an address of this very host.
-    Local,
-    /// Not at all, in the kernel's words.
-    Not(String),
-}
-
-/// The kernel's answers for the addresses of all peers.
-pub type Reachable = BTreeMap<IpAddr, Reach>;
+use crate::config::Tunnel;
 
 /// The routes that should stand, and what keeps others from standing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// By what the kernel tells routes apart by.
     pub routes: BTreeMap<RouteKey, Route>,
+    /// The ranges that are left to the tunnel, by their node's place among the peers.
+    pub tunnelled: BTreeMap<usize, Vec<IpNetwork>>,
     /// Why ranges have no route.
     pub conditions: Vec<Condition>,
 }
@@ -39,55 +27,60 @@ pub struct Wanted {
 /// every other route, so that a bridge with the same range wins.
 pub const UNREACHABLE_METRIC: u32 = 0xfff0_0000;
 
-/// The peer addresses whose reach [`wanted`] has to know.
-pub fn asked(view: &View) -> impl Iterator<Item = IpAddr> + '_ {
-    view.peers
-        .iter()
-        .filter(|peer| !peer.ranges.is_empty())
-        .flat_map(|peer| peer.addresses.iter())
-}
-
-/// What should stand for `view`.
+/// What should stand for `view`; without a tunnel all ranges need a direct way.
 #[must_use]
-pub fn wanted(view: &View, reachable: &Reachable) -> Wanted {
+pub fn wanted(view: &View, reachable: &Reachable, tunnel: Option<Tunnel>) -> Wanted {
     let mut wanted = Wanted::default();
     for range in view.own.iter().flat_map(|own| own.ranges.iter().copied()) {
         let mut route = Route::unreachable(range);
         route.metric = UNREACHABLE_METRIC;
         wanted.insert(route);
     }
-    for peer in &view.peers {
+    for (at, peer) in view.peers.iter().enumerate() {
         for range in peer.ranges.iter().copied() {
-            let Some(address) = peer.addresses.of_family(range) else {
-                continue;
-            };
-            match reachable.get(&address) {
-                Some(Reach::Direct(link)) => {
-                    wanted.insert(Route::via(range, address, Some(*link)));
-                }
-                Some(other) => wanted.refuse(peer, address, other),
-                None => {}
+            let address = peer.addresses.of_family(range);
+            let reach = address.and_then(|address| reachable.get(&address));
+            if tunnel.is_some_and(|tunnel| is_tunnelled(tunnel, reach)) {
+                wanted.tunnelled.entry(at).or_default().push(range);
+            } else if let Some((address, reach)) = address.zip(reach) {
+                wanted.route(peer, range, address, reach);
             }
         }
     }
     wanted
 }
 
+/// Whether a range travels in the tunnel, by how its node's address of the range's family is reached. While
+/// there is no way it stays where it was: a link that is down for a moment changes nothing.
+fn is_tunnelled(tunnel: Tunnel, reach: Option<&Reach>) -> bool {
+    match (tunnel, reach) {
+        (_, Some(Reach::Local)) => false,
+        (Tunnel::Always, _) => true,
+        (Tunnel::CrossSubnet, reach) => reach
+            .and_then(Reach::way)
+            .is_none_or(|way| way.gateway.is_some()),
+    }
+}
+
 impl Wanted {
-    fn insert(&mut self, mut route: Route) {
+    /// Adds a route of ours.
+    pub fn insert(&mut self, mut route: Route) {
         route.protocol = ROUTE_PROTOCOL;
         self.routes.insert(route.key(), route);
     }
 
-    fn refuse(&mut self, peer: &Member, address: IpAddr, reach: &Reach) {
+    fn route(&mut self, peer: &Member, range: IpNetwork, address: IpAddr, reach: &Reach) {
         let node = peer.name.clone();
         let condition = match reach {
-            Reach::Gateway(gateway) => Condition::OffSubnet {
-                node,
-                address,
-                gateway: *gateway,
+            Reach::By(way) => match way.gateway {
+                None => return self.insert(Route::via(range, address, Some(way.link))),
+                Some(gateway) => Condition::OffSubnet {
+                    node,
+                    address,
+                    gateway,
+                },
             },
-            Reach::Not(reason) => Condition::Unreachable {
+            Reach::Not { reason, .. } => Condition::Unreachable {
                 node,
                 address,
                 reason: reason.clone(),
@@ -97,7 +90,6 @@ impl Wanted {
                 address,
                 reason: "it is an address of this node".to_owned(),
             },
-            Reach::Direct(_) => return,
         };
         self.conditions.push(condition);
     }

@@ -2,11 +2,14 @@
 
 mod api;
 mod config;
+mod frame;
 mod gc;
 mod harness;
 mod install;
+mod overlay;
 mod peers;
 mod routes;
 mod rules;
 mod status;
 mod sysctls;
+mod tunnel;

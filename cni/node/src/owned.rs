@@ -63,6 +63,12 @@ pub fn is_host_link(name: &str) -> bool {
 /// Ids of our nexthop objects (`RTM_NEWNEXTHOP`): `0x464c` is "FL".
 pub const NEXTHOP_IDS: RangeInclusive<u32> = 0x464c_0000..=0x464c_ffff;
 
+/// The half of [`NEXTHOP_IDS`] that leads to nodes through their own addresses.
+pub const DIRECT_NEXTHOP_IDS: RangeInclusive<u32> = 0x464c_0000..=0x464c_7fff;
+
+/// The half of [`NEXTHOP_IDS`] that leads to nodes through the VXLAN device.
+pub const OVERLAY_NEXTHOP_IDS: RangeInclusive<u32> = 0x464c_8000..=0x464c_ffff;
+
 /// The bits of a packet mark that are ours. kube-proxy takes `0xc000`, the reference `portmap`
 /// plugin `0x2000`; both stay outside.
 pub const MARK_MASK: u32 = 0x0fff_0000;

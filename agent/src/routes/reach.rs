@@ -1,0 +1,123 @@
+//! How the kernel reaches the other nodes: its own answers, which know of on-link routes, policy rules
+//! and point-to-point links that arithmetic on prefixes does not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use fairlead_cni_netlink::{LinkIndex, Netlink, NetlinkError, Path, Route, RouteKind, Target};
+
+use crate::cluster::View;
+
+/// The way to an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// The link that packets leave by.
+    pub link: LinkIndex,
+    /// The gateway; `None` when the address is on the link.
+    pub gateway: Option<IpAddr>,
+    /// The MTU that the route itself has, in bytes.
+    pub mtu: Option<u32>,
+}
+
+/// How the kernel reaches an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// By this way.
+    By(Way),
+    /// It is an address of this very host.
+    Local,
+    /// Not at all.
+    Not {
+        /// The kernel's words.
+        reason: String,
+        /// The way that there was before.
+        before: Option<Way>,
+    },
+}
+
+impl Reach {
+    /// The way that there is, or was before it was lost.
+    #[must_use]
+    pub const fn way(&self) -> Option<&Way> {
+        match self {
+            Self::By(way) => Some(way),
+            Self::Not { before, .. } => before.as_ref(),
+            Self::Local => None,
+        }
+    }
+}
+
+/// The kernel's answers for the addresses of all peers.
+pub type Reachable = BTreeMap<IpAddr, Reach>;
+
+/// Asks the kernel, and only again once it has told of a change: thousands of questions in each pass
+/// would cost more than all the rest of it.
+#[derive(Debug, Default)]
+pub struct Asker {
+    answers: Reachable,
+}
+
+impl Asker {
+    /// The answers for all addresses of the peers of `view` that have pod ranges. Those from before are good
+    /// enough unless `changed`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, when it gave no answers at all.
+    pub fn ask(
+        &mut self,
+        netlink: &mut Netlink,
+        view: &View,
+        changed: bool,
+    ) -> Result<&Reachable, NetlinkError> {
+        let asked: BTreeSet<IpAddr> = asked(view).collect();
+        self.answers.retain(|address, _| asked.contains(address));
+        let open: Vec<IpAddr> = asked
+            .into_iter()
+            .filter(|address| changed || !self.answers.contains_key(address))
+            .collect();
+        for (address, answer) in open.iter().zip(netlink.routes_to(&open)?) {
+            let reach = match reach(answer) {
+                Ok(reach) => reach,
+                Err(reason) => Reach::Not {
+                    reason,
+                    before: self.answers.get(address).and_then(Reach::way).copied(),
+                },
+            };
+            self.answers.insert(*address, reach);
+        }
+        Ok(&self.answers)
+    }
+}
+
+/// The peers' addresses that matter.
+pub(super) fn asked(view: &View) -> impl Iterator<Item = IpAddr> + '_ {
+    view.peers
+        .iter()
+        .filter(|peer| !peer.ranges.is_empty())
+        .flat_map(|peer| peer.addresses.iter())
+}
+
+fn reach(answer: Result<Route, NetlinkError>) -> Result<Reach, String> {
+    let route = answer.map_err(|error| error.to_string())?;
+    let path = match route.target {
+        Target::Paths(paths) => paths.first().copied(),
+        Target::NextHop(_) | Target::None => None,
+    };
+    match (route.kind, path) {
+        (RouteKind::Local | RouteKind::Anycast, _) => Ok(Reach::Local),
+        (
+            RouteKind::Unicast,
+            Some(Path {
+                link: Some(link),
+                via: gateway,
+                ..
+            }),
+        ) => {
+            let mtu = route.mtu;
+            Ok(Reach::By(Way { link, gateway, mtu }))
+        }
+        (RouteKind::Unicast, _) => Err("the route to it names no link".to_owned()),
+        (kind, _) => Err(format!("the route to it is of kind {kind:?}")),
+    }
+}
