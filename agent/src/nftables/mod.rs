@@ -1,18 +1,22 @@
-//! The agent's own nftables table: masquerade of pods' traffic to outside of the cluster, and the
-//! mark by which `forwardAccept` knows forwarded pod packets.
+//! The agent's nftables rules: masquerade of pods' traffic to outside of the cluster, the mark by which
+//! `forwardAccept` knows forwarded pod packets, what the tunnel asks for, and the guard.
 
+pub mod guard;
+pub mod ruleset;
+#[cfg(test)]
+mod tests;
+mod tunnel;
 pub mod wanted;
 
-use std::collections::BTreeSet;
-
-use fairlead_cni_netlink::NetlinkError;
-use fairlead_cni_netlink::nft::{Batch, Element, Nft};
+use fairlead_cni_netlink::nft::{Batch, Nft};
+use fairlead_cni_netlink::{Netlink, NetlinkError};
+use fairlead_cni_node::Mode;
 
 use crate::cluster::View;
 use crate::config::Config;
 use crate::kernel::trouble::Trouble;
 use crate::metrics::Metrics;
-use wanted::{Ruleset, table};
+use ruleset::Ruleset;
 
 /// What was wanted last.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,103 +28,75 @@ enum Last {
     Known(Option<Ruleset>),
 }
 
-/// Keeps the table.
+/// Keeps our tables.
 #[derive(Debug, Default)]
 pub struct Keeper {
-    wanted: Last,
+    own: Last,
+    guard: Last,
 }
 
 impl Keeper {
-    /// Brings the table to what `view` and `config` ask for, in one transaction.
+    /// Brings both tables to what `view` and `config` ask for.
     pub fn pass(
         &mut self,
-        nft: &mut Nft,
+        (nft, netlink): (&mut Nft, &mut Netlink),
         view: &View,
         config: &Config,
         metrics: &Metrics,
         trouble: &mut Trouble,
     ) {
-        let wanted = wanted::wanted(view, config.masquerade.as_ref(), config.forward_accept);
+        let wanted = wanted::wanted(view, config);
         let written = trouble.value(write(nft, wanted.as_ref()));
-        let wanted = Last::Known(wanted);
-        if let Some(written) = written.filter(|written| *written > 0) {
-            let repair = self.wanted == wanted;
-            metrics.wrote("nftables", written, repair);
-            tracing::info!(
-                messages = written,
-                repair,
-                "changed nftables table inet fairlead"
-            );
-        }
-        self.wanted = wanted;
+        self.own.note(wanted, written, "inet fairlead", metrics);
+
+        let network = &config.network;
+        let wanted = (network.mode == Mode::Vxlan).then(|| guard::wanted(view, network.vxlan.port));
+        let written = trouble.value(guard::write(nft, netlink, wanted.as_ref()));
+        self.guard
+            .note(wanted, written, "netdev fairlead-guard", metrics);
     }
 }
 
-/// Compares and writes; answers with the number of messages.
+impl Last {
+    /// Counts what was written, and remembers what for.
+    fn note(
+        &mut self,
+        wanted: Option<Ruleset>,
+        written: Option<usize>,
+        table: &str,
+        metrics: &Metrics,
+    ) {
+        let wanted = Self::Known(wanted);
+        if let Some(messages) = written.filter(|written| *written > 0) {
+            let repair = *self == wanted;
+            metrics.wrote("nftables", messages, repair);
+            tracing::info!(messages, repair, "changed nftables table {table}");
+        }
+        *self = wanted;
+    }
+}
+
+/// Brings our own table to `wanted` in one transaction; answers with the number of messages.
 fn write(nft: &mut Nft, wanted: Option<&Ruleset>) -> Result<usize, NetlinkError> {
-    let actual = read(nft)?;
+    let actual = Ruleset::read(nft, &wanted::table())?;
     let batch = changes(wanted, actual.as_ref());
     nft.commit(&batch)?;
     Ok(batch.len())
 }
 
-/// The table as it stands.
-fn read(nft: &mut Nft) -> Result<Option<Ruleset>, NetlinkError> {
-    let table = table();
-    if !nft.tables()?.iter().any(|found| found.name == table) {
-        return Ok(None);
-    }
-    let mut sets = Vec::new();
-    for set in nft.sets(&table)? {
-        let elements: BTreeSet<Element> = nft.elements(&set)?.into_iter().collect();
-        sets.push((set, elements));
-    }
-    let chains = nft
-        .chains()?
-        .into_iter()
-        .filter(|chain| chain.table == table)
-        .collect();
-    Ok(Some(Ruleset {
-        chains,
-        sets,
-        rules: nft.rules(&table, None)?,
-    }))
-}
-
-/// What makes `actual` into `wanted`: nothing, refilled sets, or the whole table anew.
+/// What makes `actual` into `wanted`: nothing, other elements, or the whole table anew.
 fn changes(wanted: Option<&Ruleset>, actual: Option<&Ruleset>) -> Batch {
     let mut batch = Batch::new();
     match (wanted, actual) {
         (None, None) => {}
-        (None, Some(_)) => batch.delete_table(&table()),
+        (None, Some(_)) => batch.delete_table(&wanted::table()),
         (Some(wanted), Some(actual)) if wanted.same_shape(actual) => {
-            for (set, elements) in &wanted.sets {
-                let now = actual.sets.iter().find(|(other, _)| other.name == set.name);
-                if now.is_none_or(|(_, now)| now != elements) {
-                    batch.flush_set(&set.table, &set.name);
-                    fill(&mut batch, set, elements);
-                }
-            }
+            wanted.put_elements(&mut batch, actual);
         }
         (Some(wanted), _) => {
-            batch.remove_table(&table());
-            batch.add_table(&table());
-            for (set, elements) in &wanted.sets {
-                batch.add_set(set);
-                fill(&mut batch, set, elements);
-            }
-            wanted
-                .chains
-                .iter()
-                .for_each(|chain| batch.add_chain(chain));
-            wanted.rules.iter().for_each(|rule| batch.append_rule(rule));
+            batch.remove_table(&wanted.table);
+            wanted.put(&mut batch);
         }
     }
     batch
-}
-
-fn fill(batch: &mut Batch, set: &fairlead_cni_netlink::nft::Set, elements: &BTreeSet<Element>) {
-    if !elements.is_empty() {
-        batch.add_elements(set, &elements.iter().cloned().collect::<Vec<_>>());
-    }
 }

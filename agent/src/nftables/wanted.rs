@@ -1,16 +1,16 @@
 //! What the table should hold: a pure function of the view and the configuration.
 
-use std::collections::BTreeSet;
-
 use fairlead_cni_netlink::nft::{
-    Base, Chain, ChainKind, Element, Field, Hook, KeyType, NatFlags, Policy, Rule, Set,
-    TableFamily, TableName, Test, merge,
+    Base, Chain, ChainKind, Field, Hook, KeyType, NatFlags, Policy, Rule, Set, TableFamily,
+    TableName, Test, merge,
 };
+use fairlead_cni_node::Mode;
 use fairlead_cni_node::owned::{AGENT_TABLE, FORWARD_MARK};
 use ipnetwork::IpNetwork;
 
+use super::ruleset::Ruleset;
 use crate::cluster::View;
-use crate::config::Masquerade;
+use crate::config::Config;
 
 /// `srcnat`: where iptables and nft(8) put their own source translation.
 const SRCNAT: i32 = 100;
@@ -24,53 +24,10 @@ pub fn table() -> TableName {
     TableName::new(TableFamily::Inet, AGENT_TABLE)
 }
 
-/// Everything in the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ruleset {
-    /// Chains, in any order.
-    pub chains: Vec<Chain>,
-    /// Sets with their elements, in any order.
-    pub sets: Vec<(Set, BTreeSet<Element>)>,
-    /// Rules, in order within their chains.
-    pub rules: Vec<Rule>,
-}
-
-impl Ruleset {
-    /// Whether chains, rules and the kinds of sets are the same; elements may differ.
-    #[must_use]
-    pub fn same_shape(&self, other: &Self) -> bool {
-        let chains = |of: &Self| -> BTreeSet<String> {
-            of.chains
-                .iter()
-                .map(|chain| format!("{} {:?}", chain.name, chain.base))
-                .collect()
-        };
-        let sets = |of: &Self| -> BTreeSet<String> {
-            of.sets
-                .iter()
-                .map(|(set, _)| format!("{} {:?} {:?}", set.name, set.key, set.flags))
-                .collect()
-        };
-        let rules = |of: &Self, chain: &str| -> Vec<Rule> {
-            of.rules
-                .iter()
-                .filter(|rule| rule.chain == chain)
-                .cloned()
-                .collect()
-        };
-        let same_rules = |chain: &Chain| {
-            let (ours, theirs) = (rules(self, &chain.name), rules(other, &chain.name));
-            ours.len() == theirs.len() && ours.iter().zip(&theirs).all(|(a, b)| a.same(b))
-        };
-        chains(self) == chains(other)
-            && sets(self) == sets(other)
-            && self.chains.iter().all(same_rules)
-    }
-}
-
 /// What should stand; `None` when nothing asks for the table.
 #[must_use]
-pub fn wanted(view: &View, masquerade: Option<&Masquerade>, mark: bool) -> Option<Ruleset> {
+pub fn wanted(view: &View, config: &Config) -> Option<Ruleset> {
+    let (masquerade, mark) = (config.masquerade.as_ref(), config.forward_accept);
     let cluster = masquerade
         .map(|m| m.cluster_cidrs.as_slice())
         .unwrap_or_default();
@@ -78,25 +35,27 @@ pub fn wanted(view: &View, masquerade: Option<&Masquerade>, mark: bool) -> Optio
         .map(|m| m.non_masquerade_cidrs.as_slice())
         .unwrap_or_default();
     let pods = || view.all_ranges.iter().chain(cluster).copied();
-    let mut ruleset = Ruleset {
-        chains: Vec::new(),
-        sets: Vec::new(),
-        rules: Vec::new(),
-    };
-    ruleset.add_sets("pods", pods);
+    let mut ruleset = Ruleset::new(table());
+    if masquerade.is_some() || mark {
+        ruleset.add_ranges("pods", pods);
+    }
     if let Some(masquerade) = masquerade {
-        ruleset.add_sets("exempt", || pods().chain(outside.iter().copied()));
+        ruleset.add_ranges("exempt", || pods().chain(outside.iter().copied()));
         ruleset.masquerade(masquerade.random_fully);
     }
     if mark {
         ruleset.mark_forwarded();
     }
-    (masquerade.is_some() || mark).then_some(ruleset)
+    if config.network.mode == Mode::Vxlan {
+        ruleset.add_nodes(view);
+        ruleset.tunnel(config.network.vxlan.port);
+    }
+    (!ruleset.chains.is_empty()).then_some(ruleset)
 }
 
 impl Ruleset {
-    /// One set of addresses a family: `NAME4` and `NAME6`.
-    fn add_sets<I: Iterator<Item = IpNetwork>>(&mut self, name: &str, ranges: impl Fn() -> I) {
+    /// One set of ranges a family: `NAME4` and `NAME6`.
+    fn add_ranges<I: Iterator<Item = IpNetwork>>(&mut self, name: &str, ranges: impl Fn() -> I) {
         let families = [
             (
                 "4",

@@ -1,0 +1,307 @@
+//! Mode `vxlan` in nftables: who may speak to the tunnel's port, and that nobody translates or tracks
+//! what nodes say to each other there.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+use anyhow::{Context, Result};
+use fairlead_e2e_lab::Namespace;
+
+use crate::frame;
+use crate::harness::{Agent, Cluster, ip, pod};
+
+const PORT: u16 = 4789;
+
+const MODE: &str = "network: {mode: vxlan}\nresyncPeriod: 1h";
+
+fn nft(ns: &Namespace, script: &str) -> Result<String> {
+    ns.output("nft", &[script])
+}
+
+/// Counts, behind every chain of ours, what comes in for the tunnel's port and what else is named.
+fn spy(ns: &Namespace) -> Result<()> {
+    for script in [
+        "add table inet spy",
+        "add chain inet spy input { type filter hook input priority 0; }",
+        "add rule inet spy input udp dport 4789 counter",
+    ] {
+        nft(ns, script)?;
+    }
+    Ok(())
+}
+
+/// The sum of the counters of the rules in `chain` whose text has `part`.
+fn counted(ns: &Namespace, chain: &str, part: &str) -> Result<u64> {
+    let text = nft(ns, &format!("list chain {chain}"))?;
+    let lines = text.lines().filter(|line| line.contains(part));
+    lines
+        .filter_map(|line| line.split("counter packets ").nth(1))
+        .map(|rest| {
+            let number = rest.split(' ').next().context("a number")?;
+            Ok(number.parse::<u64>()?)
+        })
+        .sum()
+}
+
+fn heard(ns: &Namespace) -> Result<u64> {
+    counted(ns, "inet spy input", "udp")
+}
+
+/// One datagram from `ns`; what becomes of it is for others to say.
+fn send(ns: &Namespace, from: Option<SocketAddr>, to: SocketAddr) -> Result<()> {
+    let any: SocketAddr = if to.is_ipv4() {
+        ([0, 0, 0, 0], 0).into()
+    } else {
+        (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
+    };
+    let socket = ns.run(|| UdpSocket::bind(from.unwrap_or(any)))??;
+    // Refused by whom it reached, or by our own rules: neither is the sender's matter.
+    let _ = socket.send_to(&[8, 0, 0, 0, 0, 0, 76, 0], to);
+    Ok(())
+}
+
+fn both(cluster: &Cluster, number: u8) -> [IpAddr; 2] {
+    let node = cluster.node(number);
+    [node.v4.into(), node.v6.into()]
+}
+
+#[test]
+fn the_tunnels_port_takes_packets_from_nodes_alone_and_counts_the_others() -> Result<()> {
+    let cluster = Cluster::new(3)?;
+    cluster.remove("n2")?;
+    let agent = cluster.agent(0, MODE)?;
+    agent.wait_ready()?;
+    let ns = cluster.ns(0);
+    spy(ns)?;
+    let dropped = || counted(ns, "inet fairlead tunnel-input", "saddr !=");
+
+    for to in both(&cluster, 0) {
+        send(cluster.ns(1), None, (to, PORT).into())?;
+    }
+    agent.wait("both packets of a node", || Ok(heard(ns)? == 2))?;
+    for to in both(&cluster, 0) {
+        send(cluster.ns(2), None, (to, PORT).into())?;
+    }
+    agent.wait("both packets of a stranger", || Ok(dropped()? == 2))?;
+    assert_eq!(heard(ns)?, 2);
+
+    // A node too may speak only to the address that nodes know each other by.
+    ip(ns, "address add 203.0.113.7/32 dev lo")?;
+    ip(cluster.ns(1), "route add 203.0.113.7 via 192.0.2.1")?;
+    send(cluster.ns(1), None, "203.0.113.7:4789".parse()?)?;
+    agent.wait("a packet to another address", || {
+        Ok(counted(ns, "inet fairlead tunnel-input", "daddr !=")? == 1)
+    })?;
+    assert_eq!(heard(ns)?, 2);
+
+    // The stranger joins: its addresses are added to the sets and nothing else is touched.
+    cluster.write("n2", &cluster.object(2))?;
+    agent.wait("the third node", || {
+        Ok(nft(ns, "list set inet fairlead nodes4")?.contains("192.0.2.3"))
+    })?;
+    assert_eq!(dropped()?, 2, "counters go on");
+    for to in both(&cluster, 0) {
+        send(cluster.ns(2), None, (to, PORT).into())?;
+    }
+    agent.wait("packets of the new node", || Ok(heard(ns)? == 4))
+}
+
+#[test]
+fn nobody_translates_what_nodes_say_to_each_other() -> Result<()> {
+    let cluster = Cluster::new(2)?;
+    let agents = [cluster.agent(0, MODE)?, cluster.agent(1, MODE)?];
+    for agent in &agents {
+        agent.wait_ready()?;
+    }
+    let (ns, peer) = (cluster.ns(0), cluster.ns(1));
+    for script in [
+        // As kube-proxy's nftables mode marks and masquerades, for a packet that somebody marked.
+        "add table ip kube-proxy",
+        "add chain ip kube-proxy marked { type filter hook output priority -50; }",
+        "add rule ip kube-proxy marked meta mark set meta mark or 0x4000",
+        "add chain ip kube-proxy nat-postrouting { type nat hook postrouting priority srcnat; }",
+        "add rule ip kube-proxy nat-postrouting meta mark & 0x4000 == 0x4000 meta mark set \
+         meta mark xor 0x4000 counter masquerade fully-random",
+        // And the blanket one of many a router.
+        "add table inet blanket",
+        "add chain inet blanket nat { type nat hook postrouting priority 200; }",
+        "add rule inet blanket nat counter masquerade fully-random",
+    ] {
+        nft(ns, script)?;
+    }
+    for script in [
+        "add table inet spy",
+        "add chain inet spy input { type filter hook input priority 0; }",
+        "add rule inet spy input udp sport 5555 udp dport 4789 counter comment tunnel",
+        "add rule inet spy input udp sport 5555 udp dport 4790 counter comment other",
+        "add rule inet spy input udp dport 4790 counter comment any",
+    ] {
+        nft(peer, script)?;
+    }
+    let [v4, v6] = both(&cluster, 1);
+    for (from, to) in [("0.0.0.0:5555", v4), ("[::]:5555", v6)] {
+        send(ns, Some(from.parse()?), (to, PORT).into())?;
+        send(ns, Some(from.parse()?), (to, PORT + 1).into())?;
+    }
+    let seen = |comment: &str| counted(peer, "inet spy input", comment);
+    agents[0].wait("all four packets", || {
+        Ok(seen("tunnel")? == 2 && seen("any")? == 2)
+    })?;
+    assert_eq!(seen("other")?, 0, "the masquerade rules are at work");
+    // One rule or the other took the two of the other port; those of the tunnel came by neither.
+    let translated = counted(ns, "ip kube-proxy nat-postrouting", "counter")?
+        + counted(ns, "inet blanket nat", "counter")?;
+    assert_eq!(translated, 2);
+    Ok(())
+}
+
+#[test]
+fn a_pod_cannot_send_to_the_tunnel_of_any_node() -> Result<()> {
+    let cluster = Cluster::new(3)?;
+    cluster.remove("n2")?;
+    let agents = [cluster.agent(0, MODE)?, cluster.agent(1, MODE)?];
+    for agent in &agents {
+        agent.wait_ready()?;
+    }
+    let pod = pod(cluster.ns(0), 0)?;
+    let ns = cluster.ns(0);
+    for number in 0..3 {
+        spy(cluster.ns(number))?;
+    }
+    // No plugin has been here: the agent guards the link when it looks.
+    nft(ns, "add table inet anything")?;
+    agents[0].wait("a guard on the pod's link", || {
+        Ok(nft(ns, "list table netdev fairlead-guard")?.contains("chain fl0123456789ab"))
+    })?;
+    agents[0].wait("duplicate address detection", || {
+        Ok(ip(ns, "-6 address show tentative")?.is_empty())
+    })?;
+
+    let guard = |part: &str| counted(ns, "netdev fairlead-guard guard", part);
+    for number in [0, 1] {
+        for to in both(&cluster, number) {
+            send(&pod.ns, None, (to, PORT).into())?;
+        }
+    }
+    agents[0].wait("four packets to nodes", || Ok(guard("daddr")? == 4))?;
+    // By the gateway's address, which no node is known by, and hidden behind a second tag.
+    send(&pod.ns, None, "169.254.1.1:4789".parse()?)?;
+    agents[0].wait("one to the gateway", || {
+        Ok(counted(ns, "inet fairlead tunnel-input", "saddr !=")? == 1)
+    })?;
+    for tags in [&[0x8100, 0x8100][..], &[0x88a8, 0x8100], &[0x8100; 3]] {
+        frame::send_tagged(&pod.ns, "eth0", ns, "fl0123456789ab", tags, pod.v4)?;
+    }
+    agents[0].wait("three with tags", || Ok(guard("VLAN")? == 3))?;
+    for number in [0, 1] {
+        assert_eq!(heard(cluster.ns(number))?, 0, "node {number}");
+    }
+
+    // Tunnels of its own to elsewhere are a pod's own business.
+    let outside = both(&cluster, 2);
+    for to in outside {
+        send(&pod.ns, None, (to, PORT).into())?;
+    }
+    agents[0].wait("packets to the world", || Ok(heard(cluster.ns(2))? == 2))
+}
+
+#[test]
+fn a_service_is_no_way_from_a_pod_to_the_tunnel_of_a_node() -> Result<()> {
+    let cluster = Cluster::new(2)?;
+    let agent = cluster.agent(0, MODE)?;
+    agent.wait_ready()?;
+    let (ns, pod) = (cluster.ns(0), pod(cluster.ns(0), 0)?);
+    spy(cluster.ns(1))?;
+    nft(ns, "add table ip service")?;
+    nft(
+        ns,
+        "add chain ip service nat { type nat hook prerouting priority dstnat; }",
+    )?;
+    nft(
+        ns,
+        "add rule ip service nat ip daddr 10.96.0.7 udp dport 53 dnat to 192.0.2.2:4789",
+    )?;
+    send(&pod.ns, None, "10.96.0.7:53".parse()?)?;
+    agent.wait("the packet behind the translation", || {
+        Ok(counted(ns, "inet fairlead tunnel-forward", "counter")? == 1)
+    })?;
+    assert_eq!(heard(cluster.ns(1))?, 0);
+    Ok(())
+}
+
+fn has_rules(ns: &Namespace) -> Result<bool> {
+    let rules = nft(ns, "list ruleset")?;
+    let wanted = [
+        "ip saddr @nodes4 ip daddr @nodes4 notrack",
+        "udp dport 4789 ip6 saddr != @nodes6 counter",
+        "chain guard",
+        "udp dport 4789 ip daddr @nodes4 counter",
+        "type filter hook ingress device \"fl0123456789ab\" priority -490",
+        "jump guard",
+    ];
+    Ok(wanted.iter().all(|part| rules.contains(part)))
+}
+
+#[test]
+fn rules_that_somebody_removes_come_back_and_nothing_is_written_otherwise() -> Result<()> {
+    let cluster = Cluster::new(2)?;
+    let agent = cluster.agent(0, "network: {mode: vxlan}\nresyncPeriod: 50ms")?;
+    agent.wait_ready()?;
+    let ns = cluster.ns(0);
+    let _pod = pod(ns, 0)?;
+    agent.wait("all rules", || has_rules(ns))?;
+    let repairs = || agent.metric("fairlead_repairs_total{object=\"nftables\"}");
+    for damage in [
+        "flush chain inet fairlead tunnel-input",
+        "delete table inet fairlead",
+        "flush set netdev fairlead-guard nodes4",
+        "flush chain netdev fairlead-guard guard",
+        "flush chain netdev fairlead-guard fl0123456789ab",
+        "delete table netdev fairlead-guard",
+        "flush ruleset",
+    ] {
+        let before = repairs()?;
+        nft(ns, damage)?;
+        agent.wait(damage, || Ok(has_rules(ns)? && repairs()? > before))?;
+    }
+    let set = nft(ns, "list set netdev fairlead-guard nodes4")?;
+    assert!(set.contains("192.0.2.1, 192.0.2.2"), "{set}");
+    let writes = agent.writes()?;
+    agent.wait_passes(3)?;
+    assert_eq!(agent.writes()?, writes);
+    Ok(())
+}
+
+#[test]
+fn guards_of_links_that_are_gone_go_too() -> Result<()> {
+    let cluster = Cluster::new(1)?;
+    let agent = cluster.agent(0, MODE)?;
+    agent.wait_ready()?;
+    let (ns, pod) = (cluster.ns(0), pod(cluster.ns(0), 0)?);
+    let has_chain =
+        || Ok(nft(ns, "list table netdev fairlead-guard")?.contains("chain fl0123456789ab"));
+    nft(ns, "add table inet one")?;
+    agent.wait("a guard", has_chain)?;
+    drop(pod);
+    ip(ns, "link delete fl0123456789ab").ok();
+    nft(ns, "add table inet two")?;
+    agent.wait("no guard", || Ok(!has_chain()?))
+}
+
+#[test]
+fn mode_direct_has_no_rules_for_a_tunnel() -> Result<()> {
+    let cluster = Cluster::new(2)?;
+    let ns = cluster.ns(0);
+    let ready = |mode: &str| -> Result<Agent> {
+        let agent = cluster.agent(0, &format!("network: {{mode: {mode}}}"))?;
+        agent.wait_ready()?;
+        Ok(agent)
+    };
+    drop(ready("direct")?);
+    let before = nft(ns, "list ruleset")?;
+    let _pod = pod(ns, 0)?;
+    drop(ready("vxlan")?);
+    assert!(has_rules(ns)?, "{}", nft(ns, "list ruleset")?);
+    drop(ready("direct")?);
+    assert_eq!(nft(ns, "list ruleset")?, before);
+    Ok(())
+}
