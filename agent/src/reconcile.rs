@@ -12,14 +12,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::error::AgentError;
-use crate::kernel::events::calls_for_a_pass;
 use crate::kernel::{Outcome, Reconciler};
 use crate::metrics::Metrics;
-use crate::routes::Keeper;
 use crate::source::Known;
 
 /// How long to wait for more of the same: links come and go in bursts of messages.
 const SETTLE: Duration = Duration::from_millis(20);
+
+/// How long a burst may last before its pass is made all the same.
+const BURST: Duration = Duration::from_millis(200);
 
 /// How soon a pass with errors is repeated.
 const RETRY: Duration = Duration::from_secs(5);
@@ -49,6 +50,7 @@ pub fn watch_kernel() -> Result<mpsc::Receiver<Vec<Notice>>, AgentError> {
         Group::Route,
         Group::Rule,
         Group::NextHop,
+        Group::Neighbour,
     ];
     let mut network = Monitor::open(&groups)?;
     let mut rules = nft::Monitor::open()?;
@@ -117,6 +119,8 @@ pub async fn run(
     metrics: Arc<Metrics>,
 ) {
     let mut call = Call::All("start");
+    // What the kernel's messages have called for since the last pass.
+    let mut heard = None;
     let mut deadline = Instant::now() + period;
     loop {
         // Only a whole pass takes the news in: a part of one would leave them unseen.
@@ -127,9 +131,10 @@ pub async fn run(
         if let (true, Call::All(reason)) = (now.complete, call) {
             metrics.resyncs.get_or_create(&[("reason", reason)]).inc();
         }
+        let changed = matches!(heard.take(), Some(Call::All(_)));
         let pass = move || {
             match call {
-                Call::All(_) => reconciler.pass(&now),
+                Call::All(_) => reconciler.pass(&now, changed),
                 Call::Rules => reconciler.rules(),
             }
             reconciler
@@ -149,41 +154,62 @@ pub async fn run(
                 Ok(()) => Call::All("cluster"),
                 Err(_) => return,
             },
-            call = relevant(&mut notices, &reconciler) => call,
+            call = relevant(&mut notices, &reconciler, &mut heard) => call,
             () = tokio::time::sleep_until(deadline.min(Instant::now() + retry)) => Call::All("timer"),
         };
     }
 }
 
-/// Waits for notices that call for a pass and for the burst they come in to end.
-async fn relevant(notices: &mut mpsc::Receiver<Vec<Notice>>, reconciler: &Reconciler) -> Call {
-    let mut call = None;
+/// Waits for notices that call for a pass and for the burst they come in to end. `heard` outlives a wait
+/// that is given up for another reason to make a pass.
+async fn relevant(
+    notices: &mut mpsc::Receiver<Vec<Notice>>,
+    reconciler: &Reconciler,
+    heard: &mut Option<Call>,
+) -> Call {
+    let mut wait: Option<(Instant, Instant)> = None;
     loop {
-        let batch = match call {
-            None => notices.recv().await,
-            Some(call) => match tokio::time::timeout(SETTLE, notices.recv()).await {
-                Ok(batch) => batch,
-                Err(_) => return call,
-            },
+        let batch = match (*heard, wait) {
+            (Some(call), Some((quiet, end))) => {
+                match tokio::time::timeout_at(quiet.min(end), notices.recv()).await {
+                    Ok(batch) => batch,
+                    Err(_) => return call,
+                }
+            }
+            _ => notices.recv().await,
         };
         let Some(batch) = batch else {
             return std::future::pending().await;
         };
         for notice in batch {
-            call = judge(&notice, reconciler.routes(), call);
+            let now = judge(&notice, |event| reconciler.is_concerned(event));
+            if now.is_none() {
+                continue;
+            }
+            *heard = worse(*heard, now);
+            let (at, end) = (Instant::now(), wait.map(|(_, end)| end));
+            wait = Some((at + SETTLE, end.unwrap_or(at + BURST)));
         }
     }
 }
 
-/// What is called for after `notice`, given what already was.
-fn judge(notice: &Notice, routes: &Keeper, before: Option<Call>) -> Option<Call> {
-    match (notice, before) {
-        (Notice::Network(Event::Overrun), _) => Some(Call::All("overrun")),
-        (_, Some(Call::All(reason))) => Some(Call::All(reason)),
-        (Notice::Network(event), _) if calls_for_a_pass(event, routes) => Some(Call::All("event")),
-        (Notice::Network(_), before) => before,
-        (Notice::Rules, _) => Some(Call::Rules),
+/// What `notice` calls for.
+fn judge(notice: &Notice, is_concerned: impl Fn(&Event) -> bool) -> Option<Call> {
+    match notice {
+        Notice::Network(Event::Overrun) => Some(Call::All("overrun")),
+        Notice::Network(event) => is_concerned(event).then_some(Call::All("event")),
+        Notice::Rules => Some(Call::Rules),
     }
+}
+
+/// The one that asks for more: a whole pass before a part, and one after lost messages before any.
+fn worse(a: Option<Call>, b: Option<Call>) -> Option<Call> {
+    let rank = |call: &Call| match call {
+        Call::Rules => 0,
+        Call::All("overrun") => 2,
+        Call::All(_) => 1,
+    };
+    a.into_iter().chain(b).max_by_key(rank)
 }
 
 #[cfg(test)]
@@ -192,12 +218,15 @@ mod tests {
     use fairlead_cni_node::owned::ROUTE_PROTOCOL;
 
     use super::*;
+    use crate::kernel::events::calls_for_a_pass;
+    use crate::routes::Keeper;
 
     fn after(notices: &[Notice]) -> Option<Call> {
         let keeper = Keeper::default();
-        notices
-            .iter()
-            .fold(None, |before, notice| judge(notice, &keeper, before))
+        let concerned = |event: &Event| calls_for_a_pass(event, &keeper);
+        notices.iter().fold(None, |before, notice| {
+            worse(before, judge(notice, concerned))
+        })
     }
 
     fn pod_route() -> Notice {

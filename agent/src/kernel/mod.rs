@@ -13,8 +13,8 @@ pub mod trouble;
 use std::sync::Arc;
 use std::time::Instant;
 
-use fairlead_cni_netlink::Netlink;
 use fairlead_cni_netlink::nft::Nft;
+use fairlead_cni_netlink::{Event, Netlink};
 use fairlead_cni_node::Mode;
 use ipnetwork::IpNetwork;
 
@@ -23,9 +23,11 @@ use crate::conditions::{Board, Finder};
 use crate::config::Config;
 use crate::error::AgentError;
 use crate::metrics::Metrics;
+use crate::overlay::{Given, Raised};
 use crate::source::Known;
-use crate::{forward, nftables, routes};
+use crate::{forward, nftables, overlay, routes};
 use facts::Facts;
+use node_file::PodsMtu;
 use trouble::Trouble;
 
 /// What the last pass came to.
@@ -60,7 +62,9 @@ pub struct Reconciler {
     metrics: Arc<Metrics>,
     board: Arc<Board>,
     sysctls: sysctl::Keeper,
+    reach: routes::reach::Asker,
     routes: routes::Keeper,
+    overlay: overlay::Keeper,
     nftables: nftables::Keeper,
     forward: forward::Keeper,
     node_file: node_file::Keeper,
@@ -90,7 +94,9 @@ impl Reconciler {
             metrics,
             board,
             sysctls: sysctl::Keeper::default(),
+            reach: routes::reach::Asker::default(),
             routes: routes::Keeper::default(),
+            overlay: overlay::Keeper::default(),
             nftables: nftables::Keeper::default(),
             forward: forward::Keeper::default(),
             outcome: Outcome::default(),
@@ -98,22 +104,23 @@ impl Reconciler {
         })
     }
 
-    /// The keeper of routes, for judging events.
+    /// Whether `event` may have changed what is wanted or what stands.
     #[must_use]
-    pub const fn routes(&self) -> &routes::Keeper {
-        &self.routes
+    pub fn is_concerned(&self, event: &Event) -> bool {
+        self.overlay.is_concerned(event) || events::calls_for_a_pass(event, &self.routes)
     }
 
     /// Dumps, compares and writes the difference. Steps are independent: one that fails is told and
-    /// tried again in the next pass, the others go on.
-    pub fn pass(&mut self, known: &Known) {
+    /// tried again in the next pass, the others go on. `changed` says that the kernel told of something since
+    /// the last pass, or may have.
+    pub fn pass(&mut self, known: &Known, changed: bool) {
         self.outcome.beat = Some(Instant::now());
         if !known.complete {
             return;
         }
         let mut trouble = Trouble::new(&self.metrics);
         match Facts::read(&mut self.netlink) {
-            Ok(facts) => self.pass_with(known, &facts, &mut trouble),
+            Ok(facts) => self.pass_with(known, &facts, changed, &mut trouble),
             Err(error) => trouble.fail(&error.into()),
         }
         self.failed.0 = trouble.failed();
@@ -135,7 +142,7 @@ impl Reconciler {
         (&old.view, old.programmed, old.node_file) != (&new.view, new.programmed, new.node_file)
     }
 
-    fn pass_with(&mut self, known: &Known, facts: &Facts, trouble: &mut Trouble) {
+    fn pass_with(&mut self, known: &Known, facts: &Facts, changed: bool, trouble: &mut Trouble) {
         let view = view(&known.nodes, &self.node, &self.config.address, &facts.local);
         self.metrics
             .nodes
@@ -151,19 +158,64 @@ impl Reconciler {
         if tunnel {
             self.rules();
         }
-        let routed = self
-            .routes
-            .pass(&mut self.netlink, &view, &self.metrics, trouble);
+        let routed = self.network(&view, facts, changed, trouble);
         self.outcome.programmed |= routed;
         if !tunnel {
             self.rules();
         }
         if routed {
-            let mtu = self.config.network.mtu;
+            let mtu = match self.config.network.mtu {
+                None if tunnel => PodsMtu::Tunnel(self.overlay.pods_mtu()),
+                None => PodsMtu::Uplink,
+                Some(mtu) => PodsMtu::Set(mtu),
+            };
             self.outcome.node_file |=
                 self.node_file
                     .pass(&view, facts, mtu, &self.metrics, trouble);
         }
+    }
+
+    /// The tunnel and the routes: what routes need first, what they need no longer last.
+    fn network(
+        &mut self,
+        view: &View,
+        facts: &Facts,
+        changed: bool,
+        trouble: &mut Trouble,
+    ) -> bool {
+        let (netlink, metrics) = (&mut self.netlink, &*self.metrics);
+        let Some(reachable) = trouble.value(self.reach.ask(netlink, view, changed)) else {
+            return false;
+        };
+        let Some(next_hops) = trouble.value(routes::apply::next_hops(netlink)) else {
+            return false;
+        };
+        let config = &self.config.network.vxlan;
+        let tunnel = (self.config.network.mode == Mode::Vxlan).then_some(config.tunnel);
+        let mut wanted = routes::wanted::wanted(view, reachable, tunnel);
+        let given = Given {
+            view,
+            facts,
+            reachable,
+            next_hops: next_hops.as_deref().unwrap_or_default(),
+            metrics,
+        };
+        let raised = match tunnel {
+            Some(_) => self
+                .overlay
+                .raise(netlink, config, given, &mut wanted, trouble),
+            None => Raised::Down,
+        };
+        let standing = (next_hops.as_deref(), !matches!(raised, Raised::Unknown));
+        let routed = self
+            .routes
+            .pass(netlink, wanted, standing, metrics, trouble);
+        match tunnel {
+            _ if !routed => {}
+            Some(_) => self.overlay.settle(netlink, &raised, metrics, trouble),
+            None => self.overlay.remove(netlink, given, trouble),
+        }
+        routed
     }
 
     /// The part of a pass that nftables is concerned with, which changes more often than the rest.

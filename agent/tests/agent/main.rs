@@ -6,6 +6,7 @@ mod frame;
 mod gc;
 mod harness;
 mod install;
+mod overlay;
 mod peers;
 mod routes;
 mod rules;
