@@ -24,6 +24,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* The agent's configuration: the values of the same names, and what this chart fixes by its mounts. */}}
 {{- define "fairlead.agentConfig" -}}
+{{- /* What a schema cannot say. */ -}}
+{{- with .Values.network.vxlan -}}
+{{- with .sourcePorts -}}
+{{- if gt (int .from) (int .to) -}}
+{{- fail (printf "network.vxlan.sourcePorts goes from %v to %v: its first port must not be above its last" .from .to) -}}
+{{- end -}}
+{{- end -}}
+{{- if regexMatch "^fl[0-9a-fA-F]{12}$" (.device | default "") -}}
+{{- fail (printf "network.vxlan.device is %s: pods' links are named fl and 12 hexadecimal digits, take another name" .device) -}}
+{{- end -}}
+{{- end -}}
 {{- $config := pick .Values "network" "node" "masquerade" "forwardAccept" "setNetworkUnavailable" "cni" "gc" "resyncPeriod" "health" "metrics" "log" -}}
 {{- toYaml $config -}}
 {{- end }}

@@ -1,1 +1,7 @@
-//! Tests that span crates: the architecture, the namespace lab, the cluster.
+//! What tests that span crates share: our programs, and nodes that run them.
+
+mod node;
+mod program;
+
+pub use node::{Agent, Cluster, Pod};
+pub use program::program;
