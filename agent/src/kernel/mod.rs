@@ -14,12 +14,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fairlead_cni_netlink::nft::Nft;
-use fairlead_cni_netlink::{Event, Netlink};
+use fairlead_cni_netlink::{Event, Link, Netlink};
 use fairlead_cni_node::Mode;
 use ipnetwork::IpNetwork;
 
 use crate::cluster::{View, view};
-use crate::conditions::{Board, Finder};
+use crate::conditions::{Board, Condition, Finder};
 use crate::config::Config;
 use crate::error::AgentError;
 use crate::metrics::Metrics;
@@ -143,7 +143,13 @@ impl Reconciler {
     }
 
     fn pass_with(&mut self, known: &Known, facts: &Facts, changed: bool, trouble: &mut Trouble) {
-        let view = view(&known.nodes, &self.node, &self.config.address, &facts.local);
+        let tunnel = self.config.network.mode == Mode::Vxlan;
+        let mut view = view(&known.nodes, &self.node, &self.config.address, &facts.local);
+        if tunnel {
+            // One address carries both families; the tunnel tells where there is not even that.
+            let is_moot = |c: &Condition| matches!(c, Condition::MissingAddress { .. });
+            view.conditions.retain(|condition| !is_moot(condition));
+        }
         self.metrics
             .nodes
             .set(i64::try_from(known.nodes.len()).unwrap_or(i64::MAX));
@@ -154,7 +160,6 @@ impl Reconciler {
         let view = Arc::new(view);
         self.outcome.view = Some(Arc::clone(&view));
         // The tunnel is closed to strangers before it is there, and until it is gone.
-        let tunnel = self.config.network.mode == Mode::Vxlan;
         if tunnel {
             self.rules();
         }
@@ -206,6 +211,10 @@ impl Reconciler {
                 .raise(netlink, config, given, &mut wanted, trouble),
             None => Raised::Down,
         };
+        let ours = |link: &Link| link.name == config.device && overlay::device::is_ours(link);
+        if matches!(raised, Raised::Up { .. }) || facts.links.iter().any(ours) {
+            self.sysctls.device(&config.device, view, metrics, trouble);
+        }
         let standing = (next_hops.as_deref(), !matches!(raised, Raised::Unknown));
         let routed = self
             .routes

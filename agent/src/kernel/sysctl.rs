@@ -6,11 +6,22 @@
 //! | `ipv4/conf/LINK/rp_filter` | 2 | the link carries the node's IPv4 address and filters strictly, which drops pods' packets that come in by another uplink |
 //! | `ipv4/ip_forward` | 1 | the node has an IPv4 pod range |
 //! | `ipv6/conf/all/forwarding` | 1 | the node has an IPv6 pod range |
+//!
+//! And on the overlay's device, which carries what pods and nodes send each other and nothing else:
+//!
+//! | key below `net` | value | why |
+//! |---|---|---|
+//! | `ipv4/conf/DEVICE/rp_filter` | 2 | two nodes may disagree about whether they need the tunnel: with 1 in `all`, a packet is dropped whose answer would not go by the device |
+//! | `ipv4/conf/DEVICE/forwarding`, `ipv6/conf/DEVICE/forwarding` | 1 | somebody may have set it for this device alone |
+//! | `ipv4/conf/DEVICE/accept_redirects`, `ipv6/conf/DEVICE/accept_redirects` | 0 | routes are the agent's |
+//! | `ipv6/conf/DEVICE/accept_ra` | 0 | the same |
+//! | `ipv6/conf/DEVICE/disable_ipv6` | 0 | hosts may switch IPv6 off on new devices |
 
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use fairlead_cni_netlink::LinkName;
 use ipnetwork::IpNetwork;
 
 use super::facts::Facts;
@@ -62,6 +73,24 @@ impl Keeper {
     /// Sets what is not as wanted.
     pub fn pass(&mut self, view: &View, facts: &Facts, metrics: &Metrics, trouble: &mut Trouble) {
         let wanted = wanted(view, facts, |key| self.read(key));
+        self.keep(wanted, metrics, trouble);
+    }
+
+    /// Sets what is not as wanted on the overlay's `device`, which is there.
+    pub fn device(
+        &mut self,
+        device: &LinkName,
+        view: &View,
+        metrics: &Metrics,
+        trouble: &mut Trouble,
+    ) {
+        let mut wanted = of_device(device, view);
+        // Without IPv6 in the kernel there are no such keys.
+        wanted.retain(|setting| self.read(&setting.key).is_some());
+        self.keep(wanted, metrics, trouble);
+    }
+
+    fn keep(&mut self, wanted: Vec<Setting>, metrics: &Metrics, trouble: &mut Trouble) {
         for setting in wanted {
             let Some(written) = trouble.value(self.ensure(&setting)) else {
                 continue;
@@ -136,6 +165,35 @@ pub fn wanted(view: &View, facts: &Facts, read: impl Fn(&str) -> Option<String>)
     wanted
 }
 
+/// What should be set on the overlay's device.
+#[must_use]
+pub fn of_device(device: &LinkName, view: &View) -> Vec<Setting> {
+    const V4: &[(&str, &str)] = &[
+        ("rp_filter", "2"),
+        ("forwarding", "1"),
+        ("accept_redirects", "0"),
+    ];
+    const V6: &[(&str, &str)] = &[
+        ("disable_ipv6", "0"),
+        ("accept_ra", "0"),
+        ("forwarding", "1"),
+        ("accept_redirects", "0"),
+    ];
+    let ranges = || view.own.iter().flat_map(|own| &own.ranges);
+    let families = [
+        ("ipv4", V4, ranges().any(IpNetwork::is_ipv4)),
+        ("ipv6", V6, ranges().any(IpNetwork::is_ipv6)),
+    ];
+    let used = families.into_iter().filter(|(_, _, used)| *used);
+    used.flat_map(|(family, keys, _)| {
+        keys.iter().map(move |(key, value)| Setting {
+            key: format!("{family}/conf/{device}/{key}"),
+            value,
+        })
+    })
+    .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -195,6 +253,33 @@ mod tests {
         assert_eq!(
             texts(&view, &facts, &[("ipv6/conf/eth0/accept_ra", "0")]),
             ["ipv6/conf/all/forwarding=1"]
+        );
+    }
+
+    #[test]
+    fn the_overlays_device_forwards_and_listens_to_no_router() {
+        let device = "fl-vxlan".parse().unwrap();
+        let texts = |ranges: &[&str]| -> Vec<String> {
+            let settings = of_device(&device, &view(ranges)).into_iter();
+            let text = |s: Setting| format!("{}={}", s.key.replace("/conf/fl-vxlan", ""), s.value);
+            settings.map(text).collect()
+        };
+        assert_eq!(
+            texts(&["10.0.0.0/24"]),
+            [
+                "ipv4/rp_filter=2",
+                "ipv4/forwarding=1",
+                "ipv4/accept_redirects=0"
+            ]
+        );
+        assert_eq!(
+            texts(&["fd00::/64"]),
+            [
+                "ipv6/disable_ipv6=0",
+                "ipv6/accept_ra=0",
+                "ipv6/forwarding=1",
+                "ipv6/accept_redirects=0"
+            ]
         );
     }
 

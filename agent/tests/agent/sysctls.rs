@@ -48,6 +48,41 @@ fn forwarding_is_set_and_router_advertisements_and_asymmetric_uplinks_keep_worki
 }
 
 #[test]
+fn the_overlays_device_has_its_own() -> Result<()> {
+    let cluster = Cluster::new(2)?;
+    let ns = cluster.ns(0);
+    for (key, value) in [
+        ("ipv4/conf/all/rp_filter", "1"),
+        ("ipv4/conf/default/rp_filter", "1"),
+        ("ipv6/conf/default/disable_ipv6", "1"),
+        ("ipv6/conf/default/accept_ra", "2"),
+    ] {
+        set(ns, key, value)?;
+    }
+    let agent = cluster.agent(
+        0,
+        "network: {mode: vxlan, vxlan: {tunnel: always}}\nresyncPeriod: 50ms",
+    )?;
+    agent.wait_ready()?;
+    let owned = [
+        ("ipv4/conf/fl-vxlan/rp_filter", "2"),
+        ("ipv4/conf/fl-vxlan/forwarding", "1"),
+        ("ipv4/conf/fl-vxlan/accept_redirects", "0"),
+        ("ipv6/conf/fl-vxlan/disable_ipv6", "0"),
+        ("ipv6/conf/fl-vxlan/forwarding", "1"),
+        ("ipv6/conf/fl-vxlan/accept_ra", "0"),
+        ("ipv6/conf/fl-vxlan/accept_redirects", "0"),
+    ];
+    for (key, value) in owned {
+        agent.wait(key, || Ok(get(ns, key)? == value))?;
+    }
+    set(ns, "ipv4/conf/fl-vxlan/rp_filter", "1")?;
+    agent.wait("the filter is loose again", || {
+        Ok(get(ns, "ipv4/conf/fl-vxlan/rp_filter")? == "2")
+    })
+}
+
+#[test]
 fn settings_that_harm_nothing_are_left_as_they_are() -> Result<()> {
     let cluster = Cluster::new(1)?;
     let ns = cluster.ns(0);
