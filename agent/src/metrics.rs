@@ -53,6 +53,14 @@ pub struct Metrics {
     pub routes_wanted: Family<Label, Count>,
     /// Routes of ours that stand, by family.
     pub routes_actual: Family<Label, Count>,
+    /// Nodes that should be reached through the tunnel.
+    pub peers_wanted: Count,
+    /// Those for which all that leads there stands.
+    pub peers_actual: Count,
+    /// MTU of new pods in bytes; 0 while it is unknown.
+    pub mtu: Count,
+    /// Pods that were made with another one.
+    pub pods_mtu_stale: Count,
     /// Comparisons of wanted and actual state, by what gave rise to them.
     pub resyncs: Family<Label, Counter>,
     /// Changes written, by object.
@@ -89,6 +97,10 @@ impl Metrics {
             watch_up: Family::default(),
             routes_wanted: Family::default(),
             routes_actual: Family::default(),
+            peers_wanted: Count::default(),
+            peers_actual: Count::default(),
+            mtu: Count::default(),
+            pods_mtu_stale: Count::default(),
             resyncs: Family::default(),
             writes: Family::default(),
             repairs: Family::default(),
@@ -100,6 +112,7 @@ impl Metrics {
             errors: Family::default(),
         };
         metrics.register();
+        metrics.register_overlay();
         metrics.fill();
         metrics
     }
@@ -161,6 +174,30 @@ impl Metrics {
             self.conditions.clone(),
         );
         r.register("errors", "Errors", self.errors.clone());
+    }
+
+    fn register_overlay(&mut self) {
+        let gauges = [
+            (
+                "overlay_peers_wanted",
+                "Nodes that should be reached through the tunnel",
+                &self.peers_wanted,
+            ),
+            (
+                "overlay_peers_actual",
+                "Nodes to which the tunnel leads",
+                &self.peers_actual,
+            ),
+            ("mtu_bytes", "MTU of new pods, 0 while unknown", &self.mtu),
+            (
+                "pods_mtu_stale",
+                "Pods that were made with another MTU",
+                &self.pods_mtu_stale,
+            ),
+        ];
+        for (name, help, gauge) in gauges {
+            self.registry.register(name, help, gauge.clone());
+        }
     }
 
     /// Makes every series with a fixed label exist from the start.

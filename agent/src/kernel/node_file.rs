@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use fairlead_cni_netlink::Link;
 use fairlead_cni_node::node_file::{MTU_MAX, MTU_MIN, MTU_MIN_V6};
+use fairlead_cni_node::owned::is_host_link;
 use fairlead_cni_node::{Mode, NodeFile};
 use ipnetwork::IpNetwork;
 
@@ -37,6 +39,8 @@ pub struct Keeper {
     path: PathBuf,
     mode: Mode,
     published: Option<String>,
+    /// How many pods had another MTU when last looked.
+    stale: usize,
 }
 
 impl Keeper {
@@ -47,7 +51,29 @@ impl Keeper {
             path: path(config),
             mode: config.network.mode,
             published: None,
+            stale: 0,
         }
+    }
+
+    /// Counts the pods that were made when another MTU held, and says so once.
+    fn count_stale(&mut self, facts: &Facts, mtu: u32, metrics: &Metrics) {
+        // Ports of a bridge have the MTU of that.
+        let is_stale = |link: &&Link| {
+            is_host_link(link.name.as_str()) && link.master.is_none() && link.mtu != mtu
+        };
+        let stale = facts.links.iter().filter(is_stale).count();
+        metrics.mtu.set(mtu.into());
+        metrics
+            .pods_mtu_stale
+            .set(i64::try_from(stale).unwrap_or(i64::MAX));
+        if stale > self.stale {
+            tracing::warn!(
+                pods = stale,
+                mtu,
+                "pods have another MTU than the network has now; restart them"
+            );
+        }
+        self.stale = stale;
     }
 
     /// Publishes what is wanted; tells whether the file is there now.
@@ -59,14 +85,16 @@ impl Keeper {
         metrics: &Metrics,
         trouble: &mut Trouble,
     ) -> bool {
-        let text = match wanted(view, facts, self.mode, mtu) {
-            Ok(Some(file)) => file.to_json(),
+        let file = match wanted(view, facts, self.mode, mtu) {
+            Ok(Some(file)) => file,
             Ok(None) => return false,
             Err(condition) => {
                 trouble.tell(condition);
                 return false;
             }
         };
+        self.count_stale(facts, file.mtu(), metrics);
+        let text = file.to_json();
         let Some(written) = trouble.value(files::ensure(&self.path, text.as_bytes(), 0o644)) else {
             return false;
         };

@@ -83,7 +83,7 @@ impl Keeper {
     ) -> Raised {
         let tunnelled = std::mem::take(&mut routes.tunnelled);
         let Some(ends) = Ends::of(given.view, given.reachable, config, &tunnelled, trouble) else {
-            return Raised::Down;
+            return Raised::Unknown;
         };
         let Some(paths) = Paths::of(&ends, given.facts, routes, trouble) else {
             return Raised::Unknown;
@@ -103,7 +103,7 @@ impl Keeper {
         peers::tell(&wanted.faults, trouble);
         let changes = diff(&wanted, &dump.actual());
         let repair = self.wanted.as_ref() == Some(&(link, wanted.clone()));
-        tables::write(
+        let refused = tables::write(
             netlink,
             link,
             &changes.first,
@@ -112,6 +112,10 @@ impl Keeper {
             given.metrics,
             trouble,
         );
+        let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        given.metrics.peers_wanted.set(gauge(peers.len()));
+        let standing = wanted.fdb.len().saturating_sub(refused);
+        given.metrics.peers_actual.set(gauge(standing));
         for (range, way) in &wanted.routes {
             let mut route = Route::by_next_hop(*range, way.next_hop);
             (route.source, route.mtu) = (ends.source(*range), way.mtu);
@@ -147,6 +151,8 @@ impl Keeper {
     /// Removes all of the tunnel, where there should be none; its routes are gone already.
     pub fn remove(&mut self, netlink: &mut Netlink, given: Given<'_>, trouble: &mut Trouble) {
         self.wanted = None;
+        given.metrics.peers_wanted.set(0);
+        given.metrics.peers_actual.set(0);
         let devices = || {
             given
                 .facts
@@ -182,23 +188,30 @@ impl Keeper {
         };
         match event {
             Event::FdbSet(entry) | Event::FdbGone(entry) if entry.link != *link => false,
-            Event::FdbSet(entry) => tables::fdb(entry) != wanted_fdb(wanted, entry),
+            Event::FdbSet(entry) => is_other(wanted_fdb(wanted, entry), tables::fdb(entry)),
             Event::FdbGone(entry) => wanted_fdb(wanted, entry).is_some(),
             Event::NeighbourSet(entry) | Event::NeighbourGone(entry) if entry.link != *link => {
                 false
             }
             Event::NeighbourSet(entry) => {
-                tables::is_permanent(entry)
-                    && tables::neighbour(entry) != wanted.neighbours.get(&entry.ip).copied()
+                let wanted = wanted.neighbours.get(&entry.ip).copied();
+                (wanted.is_some() || tables::is_permanent(entry))
+                    && is_other(wanted, tables::neighbour(entry))
             }
             Event::NeighbourGone(entry) => wanted.neighbours.contains_key(&entry.ip),
             Event::NextHopSet(hop) if OVERLAY_NEXTHOP_IDS.contains(&hop.id) => {
-                tables::next_hop(hop, *link) != wanted.next_hops.get(&hop.id).copied()
+                let wanted = wanted.next_hops.get(&hop.id).copied();
+                is_other(wanted, tables::next_hop(hop, *link))
             }
             Event::NextHopGone(hop) => wanted.next_hops.contains_key(&hop.id),
             _ => false,
         }
     }
+}
+
+/// Whether an entry that was set is not the wanted one; `actual` is `None` for one of another kind.
+fn is_other<T: PartialEq + Copy>(wanted: Option<T>, actual: Option<T>) -> bool {
+    wanted.is_none() || wanted != actual
 }
 
 fn wanted_fdb(wanted: &Wanted, entry: &fairlead_cni_netlink::FdbEntry) -> Option<std::net::IpAddr> {

@@ -148,7 +148,8 @@ const fn kind(change: &Change) -> usize {
     }
 }
 
-/// Writes `changes` to what `dump` holds of `link`, counts them and notes what was refused.
+/// Writes `changes` to what `dump` holds of `link`, counts them, notes what was refused, and returns how much
+/// that was.
 pub fn write(
     netlink: &mut Netlink,
     link: LinkIndex,
@@ -157,17 +158,18 @@ pub fn write(
     repair: bool,
     metrics: &Metrics,
     trouble: &mut Trouble,
-) {
+) -> usize {
     if changes.is_empty() {
-        return;
+        return 0;
     }
     let mut batch = Batch::new();
     for change in changes {
         put(&mut batch, link, change, dump);
     }
     let Some(failures) = trouble.value(netlink.send_each(&batch)) else {
-        return;
+        return changes.len();
     };
+    let refused = failures.len();
     let mut written = [0; OBJECTS.len()];
     for change in changes {
         written[kind(change)] += 1;
@@ -187,6 +189,7 @@ pub fn write(
     let [fdb, neighbours, next_hops] = written;
     tracing::info!(fdb, neighbours, next_hops, repair, "changed the overlay");
     trouble.fail_all(errors);
+    refused
 }
 
 fn put(batch: &mut Batch<'_>, link: LinkIndex, change: &Change, dump: &Dump) {
