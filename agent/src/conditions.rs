@@ -171,6 +171,18 @@ pub enum Condition {
         /// The UDP port.
         port: u16,
     },
+    /// Packets with a checksum do not come through the tunnel.
+    #[error(
+        "packets through the tunnel to node {node} at {address} arrive only without a checksum: a network \
+         card or hypervisor on the way gets checksums inside of the tunnel wrong; set \
+         network.vxlan.checksumOffload to false"
+    )]
+    ChecksumOffload {
+        /// The peer.
+        node: String,
+        /// The address of its overlay device.
+        address: IpAddr,
+    },
     /// Somebody else's route stands where ours should.
     #[error(
         "a route to pod range {range} that is not Fairlead's stands in the way; \
@@ -255,6 +267,7 @@ impl Condition {
             Self::MacClash { .. } => "MacClash",
             Self::DeviceTaken { .. } => "DeviceTaken",
             Self::VniTaken { .. } => "VniTaken",
+            Self::ChecksumOffload { .. } => "ChecksumOffload",
             Self::RouteTaken { .. } => "RouteTaken",
             Self::NoUplink { .. } => "NoUplink",
             Self::SmallMtu { .. } => "SmallMtu",
@@ -267,7 +280,7 @@ impl Condition {
     }
 
     /// Every name that [`Condition::name`] can give, in the order of the type.
-    pub const NAMES: [&'static str; 21] = [
+    pub const NAMES: [&'static str; 22] = [
         "DuplicateAddress",
         "OverlappingRanges",
         "MissingAddress",
@@ -281,6 +294,7 @@ impl Condition {
         "MacClash",
         "DeviceTaken",
         "VniTaken",
+        "ChecksumOffload",
         "RouteTaken",
         "NoUplink",
         "SmallMtu",
@@ -307,6 +321,8 @@ pub enum Finder {
     Install,
     /// The collector of leases.
     Leases,
+    /// The probe of checksums through the tunnel.
+    Checksum,
     /// The writer of the Node's status.
     NodeStatus,
 }

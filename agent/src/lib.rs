@@ -6,6 +6,7 @@
 
 pub mod address;
 pub mod check_pod;
+pub mod checksum;
 pub mod cli;
 pub mod cluster;
 pub mod conditions;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fairlead_cni_node::Mode;
 use fairlead_ipam::{Env, NetworkName};
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,7 +17,7 @@ use crate::http::{self, Pages, Serves};
 use crate::kernel::{Outcome, Reconciler};
 use crate::metrics::Metrics;
 use crate::source::{self, Known};
-use crate::{install, lock, nodestatus, reconcile};
+use crate::{checksum, install, lock, nodestatus, reconcile};
 
 /// Each part runs until the process ends; one that returns ends the process.
 type Parts = JoinSet<Result<(), AgentError>>;
@@ -96,6 +97,14 @@ async fn start(shared: &Shared, parts: &mut Parts) -> Result<(), AgentError> {
         parts.spawn(
             async move { install::run(&config, outcome, installed_in, board, metrics).await },
         );
+    }
+    if config.network.mode == Mode::Vxlan {
+        let (config, board) = (Arc::clone(config), Arc::clone(&shared.board));
+        let outcome = outcome.clone();
+        parts.spawn(async move {
+            checksum::run(&config, outcome, board).await;
+            Ok(())
+        });
     }
     let leases = Leases {
         cni: config.cni.clone(),
