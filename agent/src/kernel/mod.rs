@@ -6,6 +6,7 @@
 
 pub mod events;
 pub mod facts;
+pub mod network;
 pub mod node_file;
 pub mod sysctl;
 pub mod trouble;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fairlead_cni_netlink::nft::Nft;
-use fairlead_cni_netlink::{Event, Link, Netlink};
+use fairlead_cni_netlink::{Event, Netlink};
 use fairlead_cni_node::Mode;
 use ipnetwork::IpNetwork;
 
@@ -23,10 +24,10 @@ use crate::conditions::{Board, Condition, Finder};
 use crate::config::Config;
 use crate::error::AgentError;
 use crate::metrics::Metrics;
-use crate::overlay::{Given, Raised};
 use crate::source::Known;
-use crate::{forward, nftables, overlay, routes};
+use crate::{forward, nftables};
 use facts::Facts;
+use network::Network;
 use node_file::PodsMtu;
 use trouble::Trouble;
 
@@ -62,9 +63,7 @@ pub struct Reconciler {
     metrics: Arc<Metrics>,
     board: Arc<Board>,
     sysctls: sysctl::Keeper,
-    reach: routes::reach::Asker,
-    routes: routes::Keeper,
-    overlay: overlay::Keeper,
+    network: Network,
     nftables: nftables::Keeper,
     forward: forward::Keeper,
     node_file: node_file::Keeper,
@@ -94,9 +93,7 @@ impl Reconciler {
             metrics,
             board,
             sysctls: sysctl::Keeper::default(),
-            reach: routes::reach::Asker::default(),
-            routes: routes::Keeper::default(),
-            overlay: overlay::Keeper::default(),
+            network: Network::default(),
             nftables: nftables::Keeper::default(),
             forward: forward::Keeper::default(),
             outcome: Outcome::default(),
@@ -107,7 +104,7 @@ impl Reconciler {
     /// Whether `event` may have changed what is wanted or what stands.
     #[must_use]
     pub fn is_concerned(&self, event: &Event) -> bool {
-        self.overlay.is_concerned(event) || events::calls_for_a_pass(event, &self.routes)
+        self.network.is_concerned(event)
     }
 
     /// Dumps, compares and writes the difference. Steps are independent: one that fails is told and
@@ -163,14 +160,22 @@ impl Reconciler {
         if tunnel {
             self.rules();
         }
-        let routed = self.network(&view, facts, changed, trouble);
+        let (network, metrics) = (&self.config.network, &*self.metrics);
+        let given = (&*view, facts, changed);
+        let routed = self
+            .network
+            .pass(&mut self.netlink, network, given, metrics, trouble);
+        if tunnel && self.network.has_device(facts) {
+            let device = &network.vxlan.device;
+            self.sysctls.device(device, &view, metrics, trouble);
+        }
         self.outcome.programmed |= routed;
         if !tunnel {
             self.rules();
         }
         if routed {
             let mtu = match self.config.network.mtu {
-                None if tunnel => PodsMtu::Tunnel(self.overlay.pods_mtu()),
+                None if tunnel => PodsMtu::Tunnel(self.network.pods_mtu()),
                 None => PodsMtu::Uplink,
                 Some(mtu) => PodsMtu::Set(mtu),
             };
@@ -178,53 +183,6 @@ impl Reconciler {
                 self.node_file
                     .pass(&view, facts, mtu, &self.metrics, trouble);
         }
-    }
-
-    /// The tunnel and the routes: what routes need first, what they need no longer last.
-    fn network(
-        &mut self,
-        view: &View,
-        facts: &Facts,
-        changed: bool,
-        trouble: &mut Trouble,
-    ) -> bool {
-        let (netlink, metrics) = (&mut self.netlink, &*self.metrics);
-        let Some(reachable) = trouble.value(self.reach.ask(netlink, view, changed)) else {
-            return false;
-        };
-        let Some(next_hops) = trouble.value(routes::apply::next_hops(netlink)) else {
-            return false;
-        };
-        let config = &self.config.network.vxlan;
-        let tunnel = (self.config.network.mode == Mode::Vxlan).then_some(config.tunnel);
-        let mut wanted = routes::wanted::wanted(view, reachable, tunnel);
-        let given = Given {
-            view,
-            facts,
-            reachable,
-            next_hops: next_hops.as_deref().unwrap_or_default(),
-            metrics,
-        };
-        let raised = match tunnel {
-            Some(_) => self
-                .overlay
-                .raise(netlink, config, given, &mut wanted, trouble),
-            None => Raised::Down,
-        };
-        let ours = |link: &Link| link.name == config.device && overlay::device::is_ours(link);
-        if matches!(raised, Raised::Up { .. }) || facts.links.iter().any(ours) {
-            self.sysctls.device(&config.device, view, metrics, trouble);
-        }
-        let standing = (next_hops.as_deref(), !matches!(raised, Raised::Unknown));
-        let routed = self
-            .routes
-            .pass(netlink, wanted, standing, metrics, trouble);
-        match tunnel {
-            _ if !routed => {}
-            Some(_) => self.overlay.settle(netlink, &raised, metrics, trouble),
-            None => self.overlay.remove(netlink, given, trouble),
-        }
-        routed
     }
 
     /// The part of a pass that nftables is concerned with, which changes more often than the rest.

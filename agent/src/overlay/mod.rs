@@ -92,7 +92,10 @@ impl Keeper {
         let device = Device::wanted(config, &ends, paths.device);
         let link = match device.keep(netlink, given.facts, given.metrics, trouble) {
             Kept::At(link) => link,
-            Kept::Foreign => return Raised::Down,
+            Kept::Foreign => {
+                self.wanted = None;
+                return Raised::Down;
+            }
             Kept::Unknown => return Raised::Unknown,
         };
         let peers = paths.peers(&ends);
@@ -133,6 +136,12 @@ impl Keeper {
     #[must_use]
     pub const fn pods_mtu(&self) -> Option<u32> {
         self.pods_mtu
+    }
+
+    /// Whether the device is there.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.wanted.is_some()
     }
 
     /// Removes what no route needs any longer.

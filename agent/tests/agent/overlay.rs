@@ -62,11 +62,11 @@ fn first(cluster: &Cluster, extra: &str) -> Result<Agent> {
 /// All that the agent keeps of the tunnel in a node, in words.
 fn state(ns: &Namespace) -> Result<String> {
     let mut netlink = ns.netlink()?;
-    let mut lines = Vec::new();
+    let mut found = Vec::new();
     let links = netlink.links()?;
     for link in links.iter().filter(|link| link.alias.is_some()) {
         let mac = link.mac.unwrap_or_default();
-        lines.push(format!(
+        found.push(format!(
             "link {} {mac} mtu {} up {} {:?} {:?}",
             link.name,
             link.mtu,
@@ -74,24 +74,24 @@ fn state(ns: &Namespace) -> Result<String> {
             link.alias,
             link.kind
         ));
-        lines.extend(
+        found.extend(
             netlink
                 .addresses_of(link.index)?
                 .iter()
                 .map(|a| a.ip.to_string()),
         );
         for entry in netlink.fdb(Some(link.index))? {
-            lines.push(format!("{} to {:?}", entry.mac, entry.destination));
+            found.push(format!("{} to {:?}", entry.mac, entry.destination));
         }
         for family in Family::ALL {
             let neighbours = netlink.neighbours_of(family, link.index)?;
             let permanent = neighbours.iter().filter(|n| n.state.0 == 0x80);
-            lines.extend(permanent.map(|n| format!("{} at {:?}", n.ip, n.mac)));
+            found.extend(permanent.map(|n| format!("{} at {:?}", n.ip, n.mac)));
         }
     }
     for hop in netlink.next_hops()? {
         let onlink = if hop.onlink { "onlink" } else { "" };
-        lines.push(format!(
+        found.push(format!(
             "object via {:?} proto {} {onlink}",
             hop.via, hop.protocol
         ));
@@ -107,7 +107,7 @@ fn state(ns: &Namespace) -> Result<String> {
                 (_, []) => "object",
                 _ => "path",
             };
-            lines.push(format!(
+            found.push(format!(
                 "{} by {kind} {:?} src {:?} mtu {:?}",
                 route.destination,
                 route.gateway(),
@@ -116,8 +116,8 @@ fn state(ns: &Namespace) -> Result<String> {
             ));
         }
     }
-    lines.sort();
-    Ok(lines.join("\n"))
+    found.sort();
+    Ok(found.join("\n"))
 }
 
 /// Changes to the kernel's network state that the agent has written.
