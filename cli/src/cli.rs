@@ -116,7 +116,10 @@ fn tell(report: Report<'_>) {
         Report::Removed(step) => println!("removed {step}"),
         Report::Stays(left) => println!("stays: {left}"),
         Report::Failed(error) => eprintln!("fairlead: {error}"),
-        Report::Done(0) => println!("nothing of Fairlead's is on this node"),
-        Report::Done(removed) => println!("{removed} removed"),
+        Report::Done {
+            removed: 0,
+            all: true,
+        } => println!("nothing of Fairlead's is on this node"),
+        Report::Done { removed, .. } => println!("{removed} removed"),
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 
 use fairlead_cni_netlink::nft::{Batch, Nft};
-use fairlead_cni_netlink::{Error, LinkIndex, LinkRef, Netlink};
+use fairlead_cni_netlink::{Error, LinkRef, Netlink};
 
 use super::plan::Step;
 use crate::CleanupError;
@@ -50,9 +50,7 @@ impl Kernel {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, error)),
                 _ => Ok(()),
             },
-            Step::Link { index, .. } => {
-                gone(self.netlink.delete_link(LinkRef::from(LinkIndex(*index))))
-            }
+            Step::Link { name, .. } => gone(self.netlink.delete_link(LinkRef::from(name))),
             Step::Route(route) => gone(self.netlink.delete_route(route)),
             Step::NextHop(next_hop) => gone(self.netlink.delete_next_hop(next_hop.id)),
             Step::Rule {

@@ -5,7 +5,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use fairlead_cni_netlink::nft::{Nft, Rule, TableName};
-use fairlead_cni_netlink::{Error, Family, LinkKind, Netlink, NextHop, Route, RouteFilter};
+use fairlead_cni_netlink::{
+    Error, Family, Link, LinkIndex, LinkKind, LinkName, Netlink, NextHop, Route, RouteFilter,
+};
 use fairlead_cni_node::owned::ROUTE_PROTOCOL;
 
 use super::Folders;
@@ -36,9 +38,9 @@ pub struct Found {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostLink {
     /// Its number.
-    pub index: u32,
+    pub index: LinkIndex,
     /// Its name.
-    pub name: String,
+    pub name: LinkName,
     /// Whether it is one end of a veth pair.
     pub veth: bool,
     /// Whether it is a VXLAN device.
@@ -115,9 +117,9 @@ fn none_unless<T>(read: Result<Vec<T>, Error>, errors: &mut Vec<CleanupError>) -
 }
 
 fn links(netlink: &mut Netlink) -> Result<Vec<HostLink>, Error> {
-    let slim = |link: fairlead_cni_netlink::Link| HostLink {
-        index: link.index.0,
-        name: link.name.to_string(),
+    let slim = |link: Link| HostLink {
+        index: link.index,
+        name: link.name,
         veth: link.kind == LinkKind::Veth,
         vxlan: matches!(link.kind, LinkKind::Vxlan(_)),
         alias: link.alias,

@@ -39,8 +39,13 @@ pub enum Report<'a> {
     Stays(&'a Left),
     /// It may still be there.
     Failed(&'a CleanupError),
-    /// The end, with the number of things removed.
-    Done(usize),
+    /// The end.
+    Done {
+        /// How many things were removed.
+        removed: usize,
+        /// Whether that is all there was.
+        all: bool,
+    },
 }
 
 /// Removes everything; returns whether all of it is gone. Errors are told as they come.
@@ -70,8 +75,9 @@ pub fn run(folders: &Folders, mut tell: impl FnMut(Report<'_>)) -> Result<bool, 
     for error in &errors {
         tell(Report::Failed(error));
     }
-    tell(Report::Done(removed));
-    Ok(errors.is_empty())
+    let all = errors.is_empty();
+    tell(Report::Done { removed, all });
+    Ok(all)
 }
 
 /// The lock that an agent holds while it runs; none where no agent ever ran.

@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use fairlead_cni_netlink::nft::{TableFamily, TableName};
-use fairlead_cni_netlink::{NextHop, Route};
+use fairlead_cni_netlink::{LinkIndex, LinkName, NextHop, Route};
 use fairlead_cni_node::owned::{
     AGENT_LOCK, AGENT_TABLE, CLUSTER_ROLES, CONFLIST_NAME, FORWARD_ACCEPT_COMMENT, GUARD_TABLE,
     LOOPBACK, NEXTHOP_IDS, NODE_FILE_NAME, PLUGIN_ROLES, PLUGIN_TABLE, ROUTE_PROTOCOL, VXLAN_ALIAS,
@@ -29,10 +29,8 @@ pub enum Step {
     Folder(PathBuf),
     /// A link, with everything on it: addresses, routes, neighbours, forwarding entries.
     Link {
-        /// Its number.
-        index: u32,
         /// Its name.
-        name: String,
+        name: LinkName,
         /// Its alias: whose it is.
         alias: String,
     },
@@ -57,7 +55,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) | Self::Folder(path) => path.display().fmt(f),
-            Self::Link { name, alias, .. } => write!(f, "link {name} ({alias})"),
+            Self::Link { name, alias } => write!(f, "link {name} ({alias})"),
             Self::Route(route) => route.fmt(f),
             Self::NextHop(next_hop) => next_hop.fmt(f),
             Self::Rule { table, chain, .. } => {
@@ -72,7 +70,7 @@ impl fmt::Display for Step {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Left {
     /// A link with the name of a pod's host end and another alias.
-    Link(String),
+    Link(LinkName),
     /// A symbolic link that somebody made to a plugin that goes.
     Symlink(PathBuf, PathBuf),
     /// A folder of ours with files of others.
@@ -147,14 +145,14 @@ fn kernel(plan: &mut Plan, found: &Found) {
     let (pods, named): (Vec<&HostLink>, Vec<&HostLink>) = found
         .links
         .iter()
-        .filter(|link| is_host_link(&link.name))
+        .filter(|link| is_host_link(link.name.as_str()))
         .partition(|link| link.veth && link.alias.as_deref().is_some_and(is_label));
-    let going: BTreeSet<u32> = pods.iter().map(|link| link.index).collect();
+    let going: BTreeSet<LinkIndex> = pods.iter().map(|link| link.index).collect();
     plan.left
         .extend(named.iter().map(|link| Left::Link(link.name.clone())));
     plan.steps.extend(pods.into_iter().map(link));
     let stands_alone = |route: &&Route| {
-        route.protocol == ROUTE_PROTOCOL && !route.link().is_some_and(|at| going.contains(&at.0))
+        route.protocol == ROUTE_PROTOCOL && !route.link().is_some_and(|at| going.contains(&at))
     };
     let routes = found.routes.iter().filter(stands_alone);
     plan.steps.extend(routes.cloned().map(Step::Route));
@@ -179,7 +177,6 @@ fn kernel(plan: &mut Plan, found: &Found) {
 
 fn link(link: &HostLink) -> Step {
     Step::Link {
-        index: link.index,
         name: link.name.clone(),
         alias: link.alias.clone().unwrap_or_default(),
     }

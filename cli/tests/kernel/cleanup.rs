@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use fairlead_e2e_lab::{Namespace, Snapshot, connect};
 use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_fairlead");
 
 /// The folders below the root of a node.
 const FOLDERS: [&str; 4] = [
@@ -140,9 +143,11 @@ impl Node {
 
     /// Runs the program; its exit code, output and errors.
     fn cleanup(&self, arguments: &[&str]) -> (i32, String, String) {
-        let output = self
-            .ns
-            .command(env!("CARGO_BIN_EXE_fairlead"))
+        self.cleanup_by(self.ns.command(PROGRAM), arguments)
+    }
+
+    fn cleanup_by(&self, mut command: Command, arguments: &[&str]) -> (i32, String, String) {
+        let output = command
             .args(["node", "cleanup", "--root"])
             .arg(self.root.path())
             .args(arguments)
@@ -277,4 +282,31 @@ fn a_node_without_fairlead_stays_as_it_is() {
         "{told}"
     );
     assert_eq!(node.state(), before);
+}
+
+#[test]
+fn what_cannot_be_removed_is_told_and_the_rest_goes() {
+    let node = Node::new();
+    node.install();
+    let before = Snapshot::of(&node.ns).unwrap();
+    let mut unable = node.ns.command("setpriv");
+    unable.args(["--bounding-set", "-net_admin", PROGRAM]);
+    let (code, told, errors) = node.cleanup_by(unable, &[]);
+    assert_eq!(code, 1);
+    for refused in [
+        "list nft tables",
+        "delete link fl0123456789ab",
+        "delete route 10.244.1.0/24 via 192.0.2.2 on link 2",
+        "delete nexthop 1179385956",
+        "delete link fl-vxlan",
+    ] {
+        let line = format!(
+            "fairlead: cannot {refused}: EPERM: Operation not permitted \
+             (this takes CAP_NET_ADMIN in the network namespace)\n"
+        );
+        assert!(errors.contains(&line), "{errors}");
+    }
+    assert!(told.ends_with("\n10 removed\n"), "{told}");
+    assert_eq!(before.diff(&Snapshot::of(&node.ns).unwrap()), "");
+    assert!(!node.path("run/fairlead").exists());
 }

@@ -1,4 +1,3 @@
-use fairlead_cni_netlink::LinkIndex;
 use fairlead_cni_netlink::nft::Rule;
 
 use super::*;
@@ -14,8 +13,8 @@ fn folders() -> Folders {
 
 fn host_link(index: u32, name: &str, alias: Option<&str>) -> HostLink {
     HostLink {
-        index,
-        name: name.to_owned(),
+        index: LinkIndex(index),
+        name: name.parse().unwrap(),
         veth: true,
         vxlan: false,
         alias: alias.map(ToOwned::to_owned),
