@@ -21,9 +21,9 @@ help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 .PHONY: demo
-demo: lab image ## Bring up three nodes, install Fairlead by its chart, show what works
-	@echo "== demo: a cluster of three nodes, the chart on it, and what works"
-	@$(LAB) demo
+demo: lab image ## Bring up three nodes in two subnets, install Fairlead by its chart, show what works
+	@echo "== demo: a cluster of three nodes in two subnets, the chart on it, and what works"
+	@$(LAB) demo --subnets 2 --mode vxlan
 
 .PHONY: demo-down
 demo-down: ## Take the demonstration down
@@ -35,14 +35,17 @@ test: ## Run all tests: unit, kernel, chart, real cluster
 	@exec e2e/test.sh
 
 .PHONY: conformance
-conformance: lab image ## Run every [sig-network] conformance test of Kubernetes, and 1,000 pods under the collector of leases
-	@echo "== conformance: upstream's [sig-network] conformance tests and 1,000 pods that come and go, about 40 minutes"
+conformance: lab image ## Run every [sig-network] conformance test of Kubernetes, and what takes long: outage, churn, change of mode
+	@echo "== conformance: 1,000 pods that come and go, a change of mode, ten minutes without API server, and upstream's"
+	@echo "   [sig-network] conformance tests, in mode vxlan over two subnets: about 30 minutes"
 	@e2e/tools/build.sh cni e2e coredns
 	@$(IMAGE) lab >/dev/null
 	@trap '$(LAB) --name conformance down' EXIT; \
-	  $(LAB) --name conformance up --plugins portmap; \
-	  $(LAB) --name conformance churn; \
-	  $(LAB) --name conformance install $(PORTMAP); \
+	  $(LAB) --name conformance up --subnets 2 --plugins portmap; \
+	  $(LAB) --name conformance churn --mode vxlan; \
+	  $(LAB) --name conformance trial mode-change; \
+	  $(LAB) --name conformance install --mode vxlan $(PORTMAP); \
+	  $(LAB) --name conformance trial api-outage --minutes 10; \
 	  $(LAB) --name conformance conformance
 
 .PHONY: bench
@@ -63,11 +66,12 @@ lint: ## Check formatting and lints
 
 .PHONY: image
 image: plugin ## Build the container image as a tarball, without a registry
-	@echo "== image: the agent"
-	@cargo build --release --package fairlead-agent --bin fairlead-agent
+	@echo "== image: the agent and the command line program"
+	@cargo build --release --package fairlead-agent --package fairlead-cli
 	@cargo build --package fairlead-e2e-image --quiet
 	@echo -n "== image: .cache/image/fairlead.tar "
-	@$(IMAGE) fairlead --agent $(CARGO_TARGET_DIR)/release/fairlead-agent --plugin $(PLUGIN) \
+	@$(IMAGE) fairlead --plugin $(PLUGIN) \
+	  --agent $(CARGO_TARGET_DIR)/release/fairlead-agent --cli $(CARGO_TARGET_DIR)/release/fairlead \
 	  --reference ghcr.io/fairlead/fairlead:$(VERSION) --reference ghcr.io/fairlead/fairlead:dev \
 	  --out .cache/image/fairlead.tar
 

@@ -39,10 +39,11 @@ chart_tests() { charts/test.sh; }
 
 lab_tests() { cargo test --package fairlead-e2e-cluster --test lab -- --ignored --test-threads=1; }
 
-# Leaves no cluster behind, however it ends.
+# Three nodes in two subnets, in mode vxlan. Leaves no cluster behind, however it ends.
 cluster_tests() {
   $lab down || return 1
-  $lab up && $lab check && $lab e2e --focus 'Networking Granular Checks.*NodeConformance'
+  $lab up --subnets 2 --own-boot-ids && $lab check --mode vxlan && $lab trial node-restart &&
+    $lab e2e --focus 'Networking Granular Checks.*NodeConformance' && $lab trial removal
   local status=$?
   if [ $status != 0 ]; then
     $lab status
@@ -50,8 +51,9 @@ cluster_tests() {
   $lab down && return $status
 }
 
+# Two nodes in one subnet, in mode direct.
 on_containerd_2() {
-  $lab down && $lab up --runtime containerd2 --proxy-mode iptables --nodes 2 && $lab check
+  $lab down && $lab up --runtime containerd2 --proxy-mode iptables --nodes 2 && $lab check --mode direct
   local status=$?
   $lab down && return $status
 }
@@ -65,8 +67,8 @@ run() {
   rust) stage "unit, property and kernel tests" rust_tests ;;
   lab) stage "lab: two at once, interrupted, gone without a trace" lab_tests ;;
   chart) stage "chart tests" chart_tests ;;
-  cluster) stage "real cluster: chart, checks, upstream's tests" cluster_tests ;;
-  containerd2) stage "real cluster on containerd 2 with kube-proxy in iptables mode" on_containerd_2 ;;
+  cluster) stage "real cluster: overlay over two subnets, restart of a node, upstream's tests, removal" cluster_tests ;;
+  containerd2) stage "real cluster: direct routes, containerd 2, kube-proxy in iptables mode" on_containerd_2 ;;
   *)
     echo "e2e/test.sh: unknown stage $1" >&2
     exit 2

@@ -7,20 +7,24 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::plan::Cluster;
+use crate::plan::{Cluster, Member, Mode};
 use crate::progress::Progress;
-use crate::{kubectl, this, up};
+use crate::{kubectl, node_state, this, up};
 
 const NAMESPACE: &str = "kube-system";
 const RELEASE: &str = "fairlead";
 const DAEMON: &str = "fairlead-agent";
 const LIMIT: Duration = Duration::from_mins(3);
 
+/// The image that the lab installs.
+pub(crate) const IMAGE: &str = "ghcr.io/fairlead/fairlead:dev";
+
 /// What to install.
 #[derive(Debug, Clone)]
 pub(crate) struct Chart {
     /// The chart's folder.
     pub(crate) folder: PathBuf,
+    pub(crate) mode: Mode,
     /// `key=value` pairs as `helm --set` takes them.
     pub(crate) values: Vec<String>,
 }
@@ -45,6 +49,9 @@ impl Chart {
         load_images(cluster, &[image])?;
         progress.say("image on every node");
         let there = kubectl::run(cluster, &["-n", NAMESPACE, "get", "daemonset", DAEMON]).is_ok();
+        if !there {
+            node_state::save_before_install(cluster)?;
+        }
         self.helm_upgrade(cluster)?;
         if there {
             // The tag is the same, the image under it may be another.
@@ -54,12 +61,20 @@ impl Chart {
         Ok(())
     }
 
+    /// Changes the values of a chart that is installed, and waits until every agent has them.
+    pub(crate) fn switch(&self, cluster: &Cluster, progress: &Progress) -> Result<()> {
+        self.helm_upgrade(cluster)?;
+        wait_for_agents(cluster, progress)
+    }
+
     fn helm_upgrade(&self, cluster: &Cluster) -> Result<()> {
         let mut helm = Command::new(cluster.tool("helm"));
         helm.arg("--kubeconfig").arg(cluster.kubeconfig());
         helm.args(["upgrade", "--install", RELEASE])
             .arg(&self.folder);
         helm.args(["--namespace", NAMESPACE, "--set", "image.tag=dev"]);
+        helm.arg("--set")
+            .arg(format!("network.mode={}", self.mode.word()));
         for value in &self.values {
             helm.args(["--set", value]);
         }
@@ -75,6 +90,44 @@ pub(crate) fn helm_test(cluster: &Cluster) -> Result<String> {
     helm.arg("--kubeconfig").arg(cluster.kubeconfig());
     helm.args(["test", RELEASE, "--namespace", NAMESPACE, "--logs"]);
     this::output(&mut helm, "").context("helm test")
+}
+
+/// Removes the chart, and the pod of its test.
+pub(crate) fn uninstall(cluster: &Cluster) -> Result<()> {
+    let mut helm = Command::new(cluster.tool("helm"));
+    helm.arg("--kubeconfig").arg(cluster.kubeconfig());
+    helm.args(["uninstall", RELEASE, "--namespace", NAMESPACE, "--wait"]);
+    this::output(&mut helm, "").context("helm uninstall")?;
+    let test = ["delete", "pod", "fairlead-test", "--ignore-not-found"];
+    kubectl::run(cluster, &[&["-n", NAMESPACE], &test[..]].concat()).map(drop)
+}
+
+/// The agent's container on one node.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    node: Member,
+    container: String,
+}
+
+impl Agent {
+    /// Finds it.
+    pub(crate) fn on(cluster: &Cluster, node: Member) -> Result<Self> {
+        let selector = "--selector=app.kubernetes.io/component=agent";
+        let field = format!("--field-selector=spec.nodeName={node}");
+        let pods = ["-n", NAMESPACE, "get", "pods", selector, &field];
+        let list = kubectl::json(cluster, &pods)?;
+        let id = list["items"][0]["status"]["containerStatuses"][0]["containerID"].as_str();
+        let id = id.with_context(|| format!("{node} runs no agent"))?;
+        let container = id.trim_start_matches("containerd://").to_owned();
+        Ok(Self { node, container })
+    }
+
+    /// Kills it, as the kernel does when memory is short. The kubelet starts another.
+    pub(crate) fn kill(&self, cluster: &Cluster) -> Result<()> {
+        let mut kill = this::inside(cluster, self.node)?;
+        kill.args(["ctr", "--namespace", "k8s.io", "tasks", "kill"]);
+        this::output(kill.args(["--signal", "SIGKILL", &self.container]), "").map(drop)
+    }
 }
 
 /// Deletes the agents' pods; the daemon set makes new ones.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
 use crate::chart::Chart;
-use crate::plan::{Cluster, Cni, Member, ProxyMode, Runtime, Wish};
+use crate::plan::{Cluster, Cni, Member, Mode, ProxyMode, Runtime, Wish};
 use crate::progress::Progress;
 use crate::trial::Trial;
 use crate::upstream::{self, Selection};
@@ -137,20 +137,26 @@ struct Shape {
     own_boot_ids: bool,
 }
 
+/// Which chart, and how.
 #[derive(Debug, Args)]
-struct ChartChoice {
+pub(crate) struct ChartChoice {
     /// The chart's folder.
     #[arg(long, default_value = "charts/fairlead")]
     chart: PathBuf,
+    /// How pods' packets reach other nodes.
+    #[arg(long, value_enum, default_value = "direct")]
+    mode: Mode,
     /// A value of the chart, `key=value`; may be given several times.
     #[arg(long = "set")]
     values: Vec<String>,
 }
 
 impl ChartChoice {
-    fn chart(&self) -> Chart {
+    /// The chart that is chosen.
+    pub(crate) fn chart(&self) -> Chart {
         Chart {
             folder: self.chart.clone(),
+            mode: self.mode,
             values: self.values.clone(),
         }
     }

@@ -26,6 +26,7 @@ mod leases;
 mod member;
 mod network;
 mod node;
+mod node_state;
 mod plan;
 mod poll;
 mod preflight;

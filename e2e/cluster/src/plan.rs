@@ -58,6 +58,25 @@ pub(crate) enum Cni {
     Reference,
 }
 
+/// How Fairlead carries pods' packets to other nodes: the chart's `network.mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// By routes, between nodes of one subnet.
+    Direct,
+    /// In VXLAN where there is a router in between.
+    Vxlan,
+}
+
+impl Mode {
+    /// The chart's word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Vxlan => "vxlan",
+        }
+    }
+}
+
 /// A cluster's description, kept as `cluster.json` in its folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -1,8 +1,9 @@
-//! What pid 1 does: it starts services, restarts those that end and reaps orphans.
+//! What pid 1 does: it starts services, restarts those that end and reaps orphans. A service can be
+//! held down from outside for as long as a [`Hold`] lives.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -10,9 +11,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
-use nix::sys::wait::{WaitStatus, wait};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 use crate::plan::{Cluster, Member};
+use crate::this;
 
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
@@ -45,6 +47,8 @@ pub(crate) struct Supervisor<'a> {
     cluster: &'a Cluster,
     member: Member,
     running: BTreeMap<i32, Service>,
+    /// Ended, and not to be started yet.
+    ended: Vec<Service>,
 }
 
 impl<'a> Supervisor<'a> {
@@ -53,6 +57,7 @@ impl<'a> Supervisor<'a> {
             cluster,
             member,
             running: BTreeMap::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -69,26 +74,82 @@ impl<'a> Supervisor<'a> {
             .stderr(log)
             .spawn()
             .with_context(|| format!("start {}", service.program.display()))?;
-        self.running.insert(i32::try_from(child.id())?, service);
+        let pid = i32::try_from(child.id())?;
+        fs::write(
+            pid_file(self.cluster, self.member, service.name),
+            pid.to_string(),
+        )?;
+        self.running.insert(pid, service);
         Ok(())
     }
 
     /// Reaps and restarts for ever.
     pub(crate) fn run(mut self) -> Result<()> {
         loop {
-            let status = match wait() {
-                Ok(status) => status,
-                Err(Errno::EINTR) => continue,
+            let flags = if self.ended.is_empty() {
+                WaitPidFlag::empty()
+            } else {
+                WaitPidFlag::WNOHANG
+            };
+            match waitpid(None, Some(flags)) {
+                Ok(WaitStatus::StillAlive) => {
+                    thread::sleep(RESTART_DELAY);
+                    self.start_again()?;
+                }
+                Ok(status @ (WaitStatus::Exited(ended, _) | WaitStatus::Signaled(ended, _, _))) => {
+                    if let Some(service) = self.running.remove(&ended.as_raw()) {
+                        eprintln!("{} ended ({status:?}), starting it again", service.name);
+                        self.ended.push(service);
+                    }
+                }
+                Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error).context("wait for a process"),
-            };
-            let (WaitStatus::Exited(ended, _) | WaitStatus::Signaled(ended, _, _)) = status else {
-                continue;
-            };
-            if let Some(service) = self.running.remove(&ended.as_raw()) {
-                eprintln!("{} ended ({status:?}), starting it again", service.name);
-                thread::sleep(RESTART_DELAY);
-                self.start(service)?;
             }
         }
     }
+
+    /// Starts what has ended, but for what is held.
+    fn start_again(&mut self) -> Result<()> {
+        for service in std::mem::take(&mut self.ended) {
+            if hold_file(self.cluster, self.member, service.name).exists() {
+                self.ended.push(service);
+            } else {
+                self.start(service)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Keeps a member's service down until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Hold(PathBuf);
+
+impl Hold {
+    /// Kills the service and keeps it from being started again.
+    pub(crate) fn new(cluster: &Cluster, member: Member, service: &str) -> Result<Self> {
+        let file = hold_file(cluster, member, service);
+        fs::write(&file, "").with_context(|| format!("write {}", file.display()))?;
+        let hold = Self(file);
+        let pid = fs::read_to_string(pid_file(cluster, member, service))
+            .with_context(|| format!("{member} runs no {service}"))?;
+        let mut kill = this::inside(cluster, member)?;
+        this::output(kill.args(["sh", "-c", &format!("kill -KILL {pid}")]), "")?;
+        Ok(hold)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Holds the service's pid in the member's own numbering.
+fn pid_file(cluster: &Cluster, member: Member, service: &str) -> PathBuf {
+    cluster.folder(member).join(format!("{service}.pid"))
+}
+
+fn hold_file(cluster: &Cluster, member: Member, service: &str) -> PathBuf {
+    cluster.folder(member).join(format!("{service}.hold"))
 }

@@ -82,7 +82,8 @@ fn control_plane(cluster: &Cluster) -> Result<Process> {
     Ok(router)
 }
 
-fn wait_for_api(cluster: &Cluster, progress: &Progress) -> Result<()> {
+/// Waits until the API server answers.
+pub(crate) fn wait_for_api(cluster: &Cluster, progress: &Progress) -> Result<()> {
     progress
         .wait("answer of the API server", START_LIMIT, || {
             still_runs(cluster, Member::ControlPlane)?;

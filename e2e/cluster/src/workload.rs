@@ -22,6 +22,8 @@ pub(crate) struct Pod {
     pub(crate) name: String,
     pub(crate) node: String,
     pub(crate) addresses: Vec<String>,
+    /// The runtime's id of its container.
+    container: String,
 }
 
 /// What runs in the cluster for the checks.
@@ -31,6 +33,8 @@ pub(crate) struct Workload<'a> {
     pub(crate) pods: Vec<Pod>,
     /// The Service's address of each family.
     pub(crate) service: Vec<String>,
+    /// Where every node answers for it.
+    pub(crate) node_port: u16,
 }
 
 /// How many pods the demonstration runs.
@@ -49,13 +53,7 @@ impl<'a> Workload<'a> {
             .args(["apply", "-f", "-"]);
         this::output(&mut apply, &manifest(wanted).to_string())?;
         let pods = progress.wait("pods ready", LIMIT, || {
-            let list = kubectl::json(cluster, &["-n", NAMESPACE, "get", "pods"])?;
-            let ready: Vec<Pod> = list["items"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(ready_pod)
-                .collect();
+            let ready = ready_pods(cluster)?;
             Ok((ready.len() == wanted).then_some(ready))
         })?;
         let service = kubectl::json(cluster, &["-n", NAMESPACE, "get", "service", "web"])?;
@@ -63,6 +61,38 @@ impl<'a> Workload<'a> {
             cluster,
             pods,
             service: texts(&service["spec"]["clusterIPs"]),
+            node_port: serde_json::from_value(service["spec"]["ports"][0]["nodePort"].clone())
+                .context("the Service has no node port")?,
+        })
+    }
+
+    /// Deletes all pods and starts others.
+    pub(crate) fn start_again(&self, progress: &Progress) -> Result<Self> {
+        kubectl::run(self.cluster, &["delete", "namespace", NAMESPACE])?;
+        Self::start(self.cluster, progress)
+    }
+
+    /// Adds a pod for each node beside those that run.
+    pub(crate) fn add_pods(&self, progress: &Progress) -> Result<()> {
+        let now = ready_pods(self.cluster)?.len();
+        let wanted = now + usize::from(self.cluster.nodes);
+        let replicas = format!("--replicas={wanted}");
+        let scale = ["-n", NAMESPACE, "scale", "deployment", "web", &replicas];
+        kubectl::run(self.cluster, &scale)?;
+        progress.wait("added pods ready", LIMIT, || {
+            Ok((ready_pods(self.cluster)?.len() == wanted).then_some(()))
+        })
+    }
+
+    /// The pods that were added.
+    pub(crate) fn added(&self) -> Result<Self> {
+        let mut pods = ready_pods(self.cluster)?;
+        pods.retain(|pod| !self.pods.contains(pod));
+        Ok(Self {
+            cluster: self.cluster,
+            pods,
+            service: self.service.clone(),
+            node_port: self.node_port,
         })
     }
 
@@ -125,6 +155,21 @@ impl<'a> Workload<'a> {
         kubectl::run(self.cluster, &args)
     }
 
+    /// As [`Self::exec`], without the API server. `id` must be unique among those that run at once.
+    pub(crate) fn exec_on_node(&self, pod: &Pod, id: &str, command: &[&str]) -> Result<String> {
+        let mut exec = this::inside(self.cluster, pod.node.parse()?)?;
+        exec.args(["ctr", "--namespace", "k8s.io", "tasks", "exec"]);
+        exec.args(["--exec-id", id, &pod.container]).args(command);
+        this::output(&mut exec, "")
+    }
+
+    /// What a pod's server answers to the API server, which is asked to call it.
+    pub(crate) fn by_api_server(&self, pod: &Pod, path: &str) -> Result<String> {
+        let name = &pod.name;
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}:{PORT}/proxy/{path}");
+        kubectl::run(self.cluster, &["get", "--raw", &path])
+    }
+
     /// Who the server behind `url` thinks called: an address without its port.
     pub(crate) fn caller(&self, pod: &Pod, url: &str) -> Result<String> {
         let answer = self.exec(pod, &["curl", "-sS", "--max-time", "2", url])?;
@@ -146,6 +191,12 @@ fn without_port(endpoint: &str) -> Result<String> {
     }
 }
 
+fn ready_pods(cluster: &Cluster) -> Result<Vec<Pod>> {
+    let list = kubectl::json(cluster, &["-n", NAMESPACE, "get", "pods"])?;
+    let items = list["items"].as_array().into_iter().flatten();
+    Ok(items.filter_map(ready_pod).collect())
+}
+
 /// `None` while the pod is not ready, or is on its way out.
 fn ready_pod(item: &Value) -> Option<Pod> {
     let conditions = item["status"]["conditions"].as_array()?;
@@ -155,6 +206,7 @@ fn ready_pod(item: &Value) -> Option<Pod> {
         return None;
     }
     let addresses = item["status"]["podIPs"].as_array()?;
+    let container = item["status"]["containerStatuses"][0]["containerID"].as_str()?;
     Some(Pod {
         name: item["metadata"]["name"].as_str()?.to_owned(),
         node: item["spec"]["nodeName"].as_str()?.to_owned(),
@@ -163,6 +215,7 @@ fn ready_pod(item: &Value) -> Option<Pod> {
             .filter_map(|ip| ip["ip"].as_str())
             .map(str::to_owned)
             .collect(),
+        container: container.trim_start_matches("containerd://").to_owned(),
     })
 }
 
@@ -213,6 +266,7 @@ fn manifest(replicas: usize) -> Value {
             "metadata": {"name": "web", "namespace": NAMESPACE},
             "spec": {
                 "selector": labels,
+                "type": "NodePort",
                 "ipFamilyPolicy": "RequireDualStack",
                 "ports": [{"port": 80, "targetPort": PORT}],
             },
@@ -242,6 +296,7 @@ mod tests {
             "status": {
                 "conditions": [{"type": "Ready", "status": "False"}],
                 "podIPs": [{"ip": "10.244.0.2"}, {"ip": "fd00:244::2"}],
+                "containerStatuses": [{"containerID": "containerd://4711"}],
             },
         });
         assert_eq!(ready_pod(&item), None);
@@ -251,6 +306,7 @@ mod tests {
             name: "web-1".into(),
             node: "n1".into(),
             addresses,
+            container: "4711".into(),
         };
         assert_eq!(ready_pod(&item), Some(wanted));
         item["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");

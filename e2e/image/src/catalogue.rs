@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 
 use crate::{Image, Rootfs, oci};
 
@@ -12,14 +13,33 @@ const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n\
                       nobody:x:65534:65534:nobody:/:/bin/false\n";
 const GROUP: &str = "root:x:0:\nnobody:x:65534:\n";
 
+/// Fairlead's own programs.
+#[derive(Debug, Clone, Args)]
+pub struct Programs {
+    /// The agent's program.
+    #[arg(long)]
+    pub agent: PathBuf,
+    /// The command line program `fairlead`.
+    #[arg(long)]
+    pub cli: PathBuf,
+    /// The CNI plugin's static program.
+    #[arg(long)]
+    pub plugin: PathBuf,
+}
+
 /// Writes the image of Fairlead itself and returns its digest.
 ///
 /// # Errors
 /// When a program or one of its libraries cannot be read, or `out` cannot be written.
-pub fn fairlead(agent: &Path, plugin: &Path, references: &[String], out: &Path) -> Result<String> {
+pub fn fairlead(programs: &Programs, references: &[String], out: &Path) -> Result<String> {
     let mut rootfs = Rootfs::default();
-    rootfs.program(agent, "/usr/bin/fairlead-agent", &[])?;
-    rootfs.copy(plugin, "/usr/libexec/fairlead/fairlead-cni", 0o755);
+    rootfs.program(&programs.agent, "/usr/bin/fairlead-agent", &[])?;
+    rootfs.program(&programs.cli, "/usr/bin/fairlead", &[])?;
+    rootfs.copy(
+        &programs.plugin,
+        "/usr/libexec/fairlead/fairlead-cni",
+        0o755,
+    );
     rootfs.text("/etc/passwd", PASSWD);
     rootfs.text("/etc/group", GROUP);
     rootfs.text("/etc/nsswitch.conf", "hosts: files dns\n");
@@ -214,15 +234,14 @@ mod tests {
             let folder = TempDir::new().unwrap();
             let plugin = folder.path().join("fairlead-cni");
             fs::write(&plugin, "plugin").unwrap();
-            let agent = host_program("bash").unwrap();
+            let programs = Programs {
+                agent: host_program("bash").unwrap(),
+                cli: host_program("curl").unwrap(),
+                plugin,
+            };
             let references = ["example.org/fairlead:1".to_owned()];
-            fairlead(
-                &agent,
-                &plugin,
-                &references,
-                &folder.path().join("fairlead.tar"),
-            )
-            .unwrap()
+            let out = folder.path().join("fairlead.tar");
+            fairlead(&programs, &references, &out).unwrap()
         };
         assert_eq!(build(), build());
     }

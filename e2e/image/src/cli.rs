@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::catalogue::{self, Sources};
+use crate::catalogue::{self, Programs, Sources};
 
 /// Assembles container images as OCI layout tarballs, without a registry.
 #[derive(Debug, Parser)]
@@ -17,14 +17,10 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The image of Fairlead: the agent, the CNI plugin and the libraries that they load.
+    /// The image of Fairlead: its programs and the libraries that they load.
     Fairlead {
-        /// The agent's program.
-        #[arg(long)]
-        agent: PathBuf,
-        /// The CNI plugin's static program.
-        #[arg(long)]
-        plugin: PathBuf,
+        #[command(flatten)]
+        programs: Programs,
         /// A full reference; may be given several times.
         #[arg(long = "reference", required = true)]
         references: Vec<String>,
@@ -57,18 +53,14 @@ enum Command {
 pub fn run() -> Result<()> {
     match Args::parse().command {
         Command::Fairlead {
-            agent,
-            plugin,
+            programs,
             references,
             out,
         } => {
             if let Some(folder) = out.parent() {
                 std::fs::create_dir_all(folder).context("create the output folder")?;
             }
-            println!(
-                "{}",
-                catalogue::fairlead(&agent, &plugin, &references, &out)?
-            );
+            println!("{}", catalogue::fairlead(&programs, &references, &out)?);
         }
         Command::Lab { bin, debs, out } => {
             for path in catalogue::lab_images(&Sources { bin, debs }, &out)? {

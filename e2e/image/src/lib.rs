@@ -10,6 +10,6 @@ mod libraries;
 mod oci;
 mod rootfs;
 
-pub use catalogue::{Sources, fairlead, lab_images};
+pub use catalogue::{Programs, Sources, fairlead, lab_images};
 pub use oci::{Image, write};
 pub use rootfs::Rootfs;

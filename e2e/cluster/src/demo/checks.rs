@@ -1,20 +1,23 @@
 //! Who reaches whom, and under which address.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::plan::{API_SERVICE, Member};
 use crate::workload::{PORT, Pod, Workload};
 use crate::{network, poll, this};
 
+use super::FAMILIES;
 use super::report::Report;
 
 /// Services and foreign firewalls take a moment to be seen by those who react to them.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-const FAMILIES: [(usize, &str); 2] = [(0, "IPv4"), (1, "IPv6")];
+/// Calls of one node port; most nodes are not the one that answers.
+const CALLS: usize = 6;
 
 /// A firewall as Docker's or an administrator's: everything that is forwarded is dropped.
 const FIREWALL: &str = "\
@@ -36,8 +39,15 @@ pub(super) fn all(workload: &Workload<'_>, report: &mut Report<'_>) {
         report.step(&format!("pod to the world outside, {name}"), || {
             world(workload, family)
         });
+        report.step(&format!("node and control plane to pod, {name}"), || {
+            from_hosts(workload, family)
+        });
+        report.step(&format!("world outside to node port, {name}"), || {
+            node_port(workload, family)
+        });
     }
     report.step("pod to API server", || api(workload));
+    report.step("API server to pod", || from_api(workload));
     report.step(
         "pod to pod and to the world with FORWARD policy DROP",
         || firewall(workload),
@@ -45,7 +55,12 @@ pub(super) fn all(workload: &Workload<'_>, report: &mut Report<'_>) {
 }
 
 /// Each caller is seen under its own address: nothing translates inside the cluster.
-fn pod_to_pod(workload: &Workload<'_>, from: &Pod, to: &Pod, family: usize) -> Result<String> {
+pub(super) fn pod_to_pod(
+    workload: &Workload<'_>,
+    from: &Pod,
+    to: &Pod,
+    family: usize,
+) -> Result<String> {
     let url = format!("http://{}/clientip", endpoint(address(to, family)?, PORT)?);
     expect_caller(workload, from, &url, address(from, family)?)?;
     Ok(format!(
@@ -54,7 +69,7 @@ fn pod_to_pod(workload: &Workload<'_>, from: &Pod, to: &Pod, family: usize) -> R
     ))
 }
 
-fn across(workload: &Workload<'_>, family: usize) -> Result<String> {
+pub(super) fn across(workload: &Workload<'_>, family: usize) -> Result<String> {
     let pairs = workload.pairs_across_nodes()?;
     for (from, to) in &pairs {
         pod_to_pod(workload, from, to, family)?;
@@ -102,6 +117,71 @@ fn api(workload: &Workload<'_>) -> Result<String> {
         })?;
     }
     Ok(url)
+}
+
+/// What a node's own programs send to pods of other nodes, and the control plane's to any.
+fn from_hosts(workload: &Workload<'_>, family: usize) -> Result<String> {
+    let mut ways = 0;
+    for to in workload.one_per_node() {
+        let url = format!("http://{}/hostname", endpoint(address(to, family)?, PORT)?);
+        let nodes = workload.cluster.node_members();
+        for host in nodes.chain([Member::ControlPlane]) {
+            if host.to_string() != to.node {
+                expect_answer(workload, host, &url, |answer| answer == to.name)?;
+                ways += 1;
+            }
+        }
+    }
+    Ok(format!("{ways} ways"))
+}
+
+/// The API server's proxy takes the way that its calls of webhooks take.
+fn from_api(workload: &Workload<'_>) -> Result<String> {
+    for to in workload.one_per_node() {
+        eventually(|| {
+            let answer = workload.by_api_server(to, "hostname")?;
+            ensure!(answer == to.name, "{} answers `{answer}`", to.name);
+            Ok(())
+        })?;
+    }
+    Ok("its proxy, to a pod of each node".to_owned())
+}
+
+/// Every node takes calls for all pods of a Service (policy Cluster), and passes most of them on.
+fn node_port(workload: &Workload<'_>, family: usize) -> Result<String> {
+    let mut answered = BTreeSet::new();
+    for node in 1..=workload.cluster.nodes {
+        let (v4, v6) = workload.cluster.addresses(node);
+        let address = [v4.to_string(), v6.to_string()][family].clone();
+        let url = format!(
+            "http://{}/hostname",
+            endpoint(&address, workload.node_port)?
+        );
+        for _ in 0..CALLS {
+            let pod = |name: &str| workload.pods.iter().find(|pod| pod.name == name);
+            let name = expect_answer(workload, Member::Outside, &url, |name| pod(name).is_some())?;
+            answered.extend(pod(&name).map(|pod| (node, pod.node.clone())));
+        }
+    }
+    let remote = |(node, by): &&(u8, String)| format!("n{node}") != *by;
+    let passed_on = answered.iter().filter(remote).count();
+    ensure!(passed_on > 0, "no node passed a call on to another");
+    Ok(format!("{passed_on} ways to another node"))
+}
+
+/// Calls `url` from a member's own network until the answer is right, and returns it.
+fn expect_answer(
+    workload: &Workload<'_>,
+    from: Member,
+    url: &str,
+    is_right: impl Fn(&str) -> bool,
+) -> Result<String> {
+    eventually(|| {
+        let mut curl = this::inside(workload.cluster, from)?;
+        let answer = this::output(curl.args(["curl", "-sS", "--max-time", "2", url]), "")?;
+        ensure!(is_right(answer.trim()), "{url} answers {from} `{answer}`");
+        Ok(answer.trim().to_owned())
+    })
 }
 
 /// With `forwardAccept` the agent keeps pods' traffic alive through somebody else's firewall.
@@ -154,7 +234,7 @@ fn eventually<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     }
 }
 
-fn address(pod: &Pod, family: usize) -> Result<&str> {
+pub(super) fn address(pod: &Pod, family: usize) -> Result<&str> {
     match pod.addresses.get(family) {
         Some(address) => Ok(address),
         None => bail!("{} has the addresses {:?} only", pod.name, pod.addresses),

@@ -3,16 +3,20 @@
 mod checks;
 mod flow;
 mod report;
+mod wire;
 
 use anyhow::{Result, bail};
 
 use crate::chart::{self, Chart};
-use crate::plan::Cluster;
+use crate::plan::{Cluster, Mode};
 use crate::progress::Progress;
 use crate::up;
 use crate::workload::{self, Workload};
 
 use report::Report;
+
+/// The families, as pods and Services list their addresses.
+const FAMILIES: [(usize, &str); 2] = [(0, "IPv4"), (1, "IPv6")];
 
 /// Brings everything up and checks it. Fails when a check does.
 pub(crate) fn run(
@@ -31,6 +35,9 @@ pub(crate) fn check(cluster: &Cluster, chart: &Chart, progress: &Progress) -> Re
     let installed = install(cluster, chart, progress, &mut report);
     if installed && let Some(workload) = start_workload(cluster, progress, &mut report) {
         checks::all(&workload, &mut report);
+        if chart.mode == Mode::Vxlan && cluster.subnets > 1 {
+            wire::all(&workload, &mut report);
+        }
         flow::survives_agent_restart(&workload, progress, &mut report);
         workload.remove();
     }
@@ -39,6 +46,14 @@ pub(crate) fn check(cluster: &Cluster, chart: &Chart, progress: &Progress) -> Re
         0 => Ok(()),
         failed => bail!("{failed} of the checks failed: the table says why"),
     }
+}
+
+/// Whether pods of all nodes reach those of all others, in both families.
+pub(crate) fn all_pairs_talk(workload: &Workload<'_>) -> Result<()> {
+    for (family, _) in FAMILIES {
+        checks::across(workload, family)?;
+    }
+    Ok(())
 }
 
 fn install(cluster: &Cluster, chart: &Chart, progress: &Progress, report: &mut Report<'_>) -> bool {
