@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod nftables;
 pub mod nodestatus;
 pub mod overlay;
+pub mod pauses;
 pub mod reconcile;
 pub mod routes;
 pub mod run;

@@ -10,7 +10,8 @@ use crate::config::{Log, LogFormat};
 
 /// Starts logging; a second call changes nothing.
 ///
-/// Libraries are heard from `warn` on, unless `debug` or `trace` is asked for.
+/// Libraries are heard from `warn` on, unless `debug` or `trace` is asked for; the client of the API
+/// server then only, since a condition tells each of its errors once.
 pub fn start(log: Log) {
     let level = LevelFilter::from_level(log.level);
     let others = if log.level > tracing::Level::INFO {
@@ -18,8 +19,14 @@ pub fn start(log: Log) {
     } else {
         level.min(LevelFilter::WARN)
     };
+    let client = if log.level > tracing::Level::INFO {
+        level
+    } else {
+        LevelFilter::OFF
+    };
     let filter = Targets::new()
         .with_default(others)
+        .with_target("kube_client", client)
         .with_target("fairlead_agent", level);
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match log.format {

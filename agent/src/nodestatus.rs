@@ -14,9 +14,7 @@ use crate::config::Config;
 use crate::error::AgentError;
 use crate::kernel::Outcome;
 use crate::metrics::Metrics;
-
-/// Pauses after a failed patch: the first and the longest, with up to as much again of jitter.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+use crate::pauses::Pauses;
 
 /// How long after a patch the Node is looked at again.
 const RECHECK: Duration = Duration::from_secs(5);
@@ -31,7 +29,7 @@ pub async fn run(
     metrics: Arc<Metrics>,
 ) {
     let api: Api<NodeObject> = Api::all(client);
-    let mut pause = PAUSES.0;
+    let mut pauses = Pauses::new(config.api.retry_max);
     loop {
         let patch = wanted(&outcome.borrow_and_update(), config, SystemTime::now());
         let patched = patch.is_some();
@@ -50,10 +48,9 @@ pub async fn run(
             }),
         );
         if failed {
-            tokio::time::sleep(pause + pause.mul_f64(fastrand::f64())).await;
-            pause = (pause * 2).min(PAUSES.1);
+            tokio::time::sleep(pauses.after_failure()).await;
         } else {
-            pause = PAUSES.0;
+            pauses.reset();
             // The Node may have changed back before anybody saw the patch: nothing would tell.
             let again = async {
                 if patched {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use fairlead_cni_node::Mode;
 use fairlead_ipam::{Env, NetworkName};
-use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -169,12 +168,7 @@ async fn start_source(
             });
         }
         StateSource::Kubernetes => {
-            let client = Client::try_default()
-                .await
-                .map_err(|source| AgentError::Kubernetes {
-                    action: "find the API server (in-cluster or KUBECONFIG)",
-                    source: Box::new(source),
-                })?;
+            let client = source::kubernetes::client(config.api.watch_timeout).await?;
             let (outcome, node) = (outcome.clone(), shared.node.clone());
             let (status_client, status_config) = (client.clone(), Arc::clone(&config));
             let (status_board, status_metrics) = (Arc::clone(&board), Arc::clone(&metrics));
@@ -193,7 +187,8 @@ async fn start_source(
             });
             parts.spawn(async move {
                 let annotation = config.address.annotation();
-                source::kubernetes::run(client, annotation, &sink, board, metrics).await;
+                let asked = (annotation, config.api);
+                source::kubernetes::run(client, asked, &sink, board, metrics).await;
                 Ok(())
             });
         }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::raw::{self, AddressFrom, Raw, StateFrom};
 use super::{
-    AddressSource, Cni, Config, Dscp, Gc, Log, Masquerade, Network, StateSource, Vxlan, period,
+    AddressSource, Api, Cni, Config, Dscp, Gc, Log, Masquerade, Network, StateSource, Vxlan, period,
 };
 use crate::error::AgentError;
 
@@ -41,6 +41,7 @@ pub(super) fn config(raw: Raw) -> Checked<Config> {
         network: network(raw.network)?,
         node_name: Some(raw.node.name).filter(|name| !name.is_empty()),
         address: address(raw.node.address)?,
+        api: api(&raw.cluster_state)?,
         cluster_state: cluster_state(raw.cluster_state)?,
         masquerade: masquerade(raw.masquerade)?,
         forward_accept: raw.forward_accept,
@@ -205,6 +206,30 @@ fn address(raw: raw::Address) -> Checked<AddressSource> {
             ),
         },
     }
+}
+
+fn api(raw: &raw::ClusterState) -> Checked<Api> {
+    let watch_timeout = duration("clusterState.watchTimeout", &raw.watch_timeout.0)?;
+    if !(1_000..=290_000).contains(&watch_timeout.as_millis()) || watch_timeout.subsec_nanos() != 0
+    {
+        return bad(
+            "clusterState.watchTimeout",
+            &raw.watch_timeout.0,
+            "a period of whole seconds from 1s to 290s",
+        );
+    }
+    let retry_max = duration("clusterState.retryMax", &raw.retry_max.0)?;
+    if !(Duration::from_millis(100)..=Duration::from_mins(10)).contains(&retry_max) {
+        return bad(
+            "clusterState.retryMax",
+            &raw.retry_max.0,
+            "a period from 100ms to 10m",
+        );
+    }
+    Ok(Api {
+        watch_timeout,
+        retry_max,
+    })
 }
 
 fn cluster_state(raw: raw::ClusterState) -> Checked<StateSource> {

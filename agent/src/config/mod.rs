@@ -33,6 +33,8 @@ pub struct Config {
     pub address: AddressSource,
     /// `clusterState`: where Nodes come from.
     pub cluster_state: StateSource,
+    /// `clusterState`: how the API server is asked.
+    pub api: Api,
     /// Masquerade of pod traffic that leaves the cluster; `None` when off.
     pub masquerade: Option<Masquerade>,
     /// `forwardAccept`: keep an accept rule in foreign forward chains that drop.
@@ -88,6 +90,15 @@ pub enum StateSource {
     Kubernetes,
     /// The Nodes in the files of this folder.
     Directory(PathBuf),
+}
+
+/// The times of `clusterState`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Api {
+    /// `watchTimeout`: how long a watch lasts before another one follows it; whole seconds.
+    pub watch_timeout: Duration,
+    /// `retryMax`: the longest pause after an error, above zero.
+    pub retry_max: Duration,
 }
 
 /// `masquerade`.

@@ -141,6 +141,8 @@ pub(super) enum AddressFrom {
 pub(super) struct ClusterState {
     pub(super) from: StateFrom,
     pub(super) directory: Option<String>,
+    pub(super) watch_timeout: Text<290>,
+    pub(super) retry_max: Text<30>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]

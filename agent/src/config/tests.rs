@@ -14,6 +14,13 @@ fn an_empty_file_is_the_documented_default() {
     assert_eq!(config.address, AddressSource::InternalIp);
     assert_eq!(config.cluster_state, StateSource::Kubernetes);
     assert_eq!(
+        config.api,
+        Api {
+            watch_timeout: Duration::from_secs(290),
+            retry_max: Duration::from_secs(30),
+        }
+    );
+    assert_eq!(
         config.masquerade,
         Some(Masquerade {
             random_fully: true,
@@ -133,6 +140,18 @@ const WRONG: &[(&str, &str)] = &[
     (
         "clusterState: {directory: /x}",
         "clusterState.directory is /x, expected unset, as clusterState.from is kubernetes",
+    ),
+    (
+        "clusterState: {watchTimeout: 500ms}",
+        "clusterState.watchTimeout is 500ms, expected a period of whole seconds from 1s to 290s",
+    ),
+    (
+        "clusterState: {watchTimeout: 5m}",
+        "clusterState.watchTimeout is 5m, expected a period of whole seconds from 1s to 290s",
+    ),
+    (
+        "clusterState: {retryMax: 0s}",
+        "clusterState.retryMax is 0s, expected a period from 100ms to 10m",
     ),
     (
         "masquerade: {clusterCIDRs: [10.0.0.1/8]}",

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fairlead_kubeapi::{Node, NodeObject};
 use futures_util::StreamExt;
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
 
 use super::{Sink, publish};
 use crate::cluster::Nodes;
 use crate::conditions::{Board, Condition, Finder};
+use crate::config;
+use crate::error::AgentError;
 use crate::metrics::Metrics;
+use crate::pauses::Pauses;
 
 /// The nodes as the watch has told them so far.
 #[derive(Debug, Default)]
@@ -24,25 +27,61 @@ struct State {
     bad: BTreeMap<String, String>,
 }
 
-/// Watches until the process ends. A lost API server is asked again with growing pauses and jitter
-/// (0.8 s to 30 s); meanwhile everybody works from the last known nodes.
+/// How long the making of a connection may take.
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// How much longer than a watch the API server may be silent.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A client of the API server of the pod's service account, or of the environment's `KUBECONFIG`. No
+/// request waits for ever: the server or the way to it may vanish without a word.
+///
+/// # Errors
+///
+/// [`AgentError::Kubernetes`] when neither is there.
+pub async fn client(watch_timeout: Duration) -> Result<Client, AgentError> {
+    let failed = |source| AgentError::Kubernetes {
+        action: "find the API server (in-cluster or KUBECONFIG)",
+        source: Box::new(source),
+    };
+    let mut config = kube::Config::infer()
+        .await
+        .map_err(|error| failed(kube::Error::InferConfig(error)))?;
+    config.connect_timeout = Some(CONNECT.min(watch_timeout));
+    config.read_timeout = Some(watch_timeout + GRACE);
+    config.reset_reader_on_write = true;
+    Client::try_from(config).map_err(failed)
+}
+
+/// Watches until the process ends. A lost API server is asked again with growing pauses; meanwhile
+/// everybody works from the last known nodes. A connection over which nothing comes for five seconds
+/// longer than a watch should last counts as lost.
 pub async fn run(
     client: Client,
-    annotation: Option<&str>,
+    (annotation, times): (Option<&str>, config::Api),
     sink: &Sink,
     board: Arc<Board>,
     metrics: Arc<Metrics>,
 ) {
     let api: Api<NodeObject> = Api::all(client);
-    let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let seconds = u32::try_from(times.watch_timeout.as_secs()).unwrap_or(u32::MAX);
+    let mut events = pin!(watcher(api, watcher::Config::default().timeout(seconds)));
+    let mut pauses = Pauses::new(times.retry_max);
     let up = metrics
         .watch_up
         .get_or_create(&[("source", "kubernetes")])
         .clone();
     let mut state = State::default();
     while let Some(event) = events.next().await {
+        let mut pause = None;
         let away = match event {
             Ok(event) => {
+                // A list that begins says nothing of the server yet.
+                if matches!(event, Event::Init) {
+                    state.take(event, annotation);
+                    continue;
+                }
+                pauses.reset();
                 let whole = state.take(event, annotation);
                 if whole {
                     publish(sink, &state.nodes);
@@ -53,6 +92,7 @@ pub async fn run(
             Err(error) => {
                 metrics.error("kubernetes");
                 up.set(0);
+                pause = Some(pauses.after_failure());
                 Some(Condition::StateAway {
                     text: error.to_string(),
                 })
@@ -63,6 +103,9 @@ pub async fn run(
             .values()
             .map(|text| Condition::BadNode { text: text.clone() });
         board.replace(Finder::Source, bad.chain(away));
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
 use fairlead_e2e_lab::Namespace;
@@ -31,6 +32,10 @@ pub(crate) struct Api {
 struct State {
     nodes: BTreeMap<String, Value>,
     version: u64,
+    /// What was before is forgotten: a watch from there is refused as expired.
+    oldest: u64,
+    /// Nodes that are no more, with the version of their end.
+    deleted: Vec<Value>,
     patches: Vec<(String, Value)>,
     events: broadcast::Sender<Value>,
 }
@@ -49,6 +54,8 @@ impl Api {
         let mut state = State {
             nodes: BTreeMap::new(),
             version: 0,
+            oldest: VERSION.fetch_add(1, Ordering::Relaxed),
+            deleted: Vec::new(),
             patches: Vec::new(),
             events: broadcast::channel(64).0,
         };
@@ -82,6 +89,19 @@ impl Api {
     /// Changes or adds a Node and tells watchers.
     pub(crate) fn apply(&self, node: &Value) {
         lock(&self.state).apply(node.clone());
+    }
+
+    /// Removes a Node and tells watchers.
+    pub(crate) fn remove(&self, name: &str) {
+        let mut state = lock(&self.state);
+        if let Some(mut node) = state.nodes.remove(name) {
+            state.version = VERSION.fetch_add(1, Ordering::Relaxed);
+            node["metadata"]["resourceVersion"] = state.version.to_string().into();
+            state.deleted.push(node.clone());
+            let _ = state
+                .events
+                .send(json!({"type": "DELETED", "object": node}));
+        }
     }
 
     /// Every patch so far, with its path.
@@ -119,24 +139,33 @@ impl State {
 impl State {
     /// What changed after the version that a watch begins with.
     fn since(&self, query: &str) -> Vec<Value> {
-        let asked = query
-            .split('&')
-            .find_map(|part| part.strip_prefix("resourceVersion="));
-        let asked: u64 = asked.and_then(|version| version.parse().ok()).unwrap_or(0);
+        let asked: u64 = number(query, "resourceVersion");
+        if asked < self.oldest {
+            let status = json!({
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                "reason": "Expired", "message": "too old resource version", "code": 410,
+            });
+            return vec![json!({"type": "ERROR", "object": status})];
+        }
         let version = |node: &Value| {
             node["metadata"]["resourceVersion"]
                 .as_str()?
                 .parse::<u64>()
                 .ok()
         };
-        let newer = self
-            .nodes
-            .values()
-            .filter(|node| version(node).is_some_and(|v| v > asked));
-        newer
-            .map(|node| json!({"type": "MODIFIED", "object": node}))
-            .collect()
+        let newer = |node: &&Value| version(node).is_some_and(|v| v > asked);
+        let event = |kind: &'static str| move |node| json!({"type": kind, "object": node});
+        let changed = self.nodes.values().filter(newer).map(event("MODIFIED"));
+        let gone = self.deleted.iter().filter(newer).map(event("DELETED"));
+        gone.chain(changed).collect()
     }
+}
+
+/// A number of a query; 0 when it is not there.
+fn number(query: &str, name: &str) -> u64 {
+    let mut parts = query.split('&').filter_map(|part| part.split_once('='));
+    let found = parts.find(|(key, _)| *key == name);
+    found.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
 }
 
 fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
@@ -175,9 +204,12 @@ async fn answer(
             (state.since(&query), state.events.subscribe())
         };
         let frame = |event: Value| Ok(Frame::data(Bytes::from(format!("{event}\n"))));
+        // As the real one does, a watch ends when it has lasted as long as asked for.
+        let end =
+            tokio::time::Instant::now() + Duration::from_secs(number(&query, "timeoutSeconds"));
         let news = stream::unfold(receiver, move |mut receiver| async move {
-            let event = receiver.recv().await.ok()?;
-            Some((frame(event), receiver))
+            let event = tokio::time::timeout_at(end, receiver.recv()).await;
+            Some((frame(event.ok()?.ok()?), receiver))
         });
         let lines = stream::iter(missed.into_iter().map(frame)).chain(news);
         return Ok(Response::new(BodyExt::boxed(StreamBody::new(lines))));

@@ -114,3 +114,85 @@ fn the_agent_works_on_while_the_api_server_is_away_and_catches_up_afterwards() -
     agent.wait("the new node is routed", || Ok(routed(cluster.ns(0))? == 3))?;
     agent.wait_no_condition("StateAway")
 }
+
+/// A Node of the first one's making, elsewhere and with another range.
+fn joined(cluster: &Cluster, number: u8) -> Value {
+    let mut object = node(cluster, 1);
+    object["metadata"]["name"] = name(number).into();
+    object["spec"]["podCIDRs"] = json!([format!("10.244.{number}.0/24")]);
+    object["status"]["addresses"] =
+        json!([{"type": "InternalIP", "address": format!("192.0.2.{number}")}]);
+    object
+}
+
+/// What is waited for while the server is away: longer than a watch, the silence after it that is put up
+/// with, and the longest pause.
+const SHORT: &str = "clusterState: {watchTimeout: 1s, retryMax: 200ms}\nresyncPeriod: 1h";
+
+#[test]
+fn a_server_that_falls_silent_is_lost_and_what_it_then_says_counts() -> Result<()> {
+    let cluster = Cluster::new(2)?;
+    let ns = cluster.ns(0);
+    let api = Api::start(
+        ns,
+        &[node(&cluster, 0), node(&cluster, 1), joined(&cluster, 8)],
+    )?;
+    let agent = agent(&cluster, "{name: n0}", SHORT)?;
+    agent.wait_ready()?;
+    agent.wait("both others are routed", || Ok(routed(ns)? == 3))?;
+
+    // Nothing is refused and no connection ends: packets just do not arrive.
+    let nft = |script: &str| ns.output("nft", &[script]);
+    nft("add table inet hole")?;
+    nft("add chain inet hole input { type filter hook input priority 0; }")?;
+    nft(&format!("add rule inet hole input tcp dport {PORT} drop"))?;
+    nft(&format!("add rule inet hole input tcp sport {PORT} drop"))?;
+    agent.wait_condition("StateAway: cluster state is not being updated (")?;
+    let errors = || agent.metric("fairlead_errors_total{kind=\"kubernetes\"}");
+    let lost = errors()?;
+    agent.wait("five more attempts", || Ok(errors()? >= lost + 5))?;
+    assert_eq!(agent.metric("fairlead_watch_up{source=\"kubernetes\"}")?, 0);
+    assert_eq!(routed(ns)?, 3, "what was known stays");
+
+    api.remove("n8");
+    api.apply(&joined(&cluster, 9));
+    let mut moved = node(&cluster, 1);
+    moved["spec"]["podCIDRs"] = json!(["10.244.77.0/24"]);
+    api.apply(&moved);
+    nft("delete table inet hole")?;
+    agent.wait("what happened meanwhile", || {
+        let routes = ip(ns, "route show proto 76")?;
+        let has = |range: &str| routes.contains(&format!("{range} via"));
+        Ok(has("10.244.9.0/24") && has("10.244.77.0/24") && !has("10.244.8.0/24"))
+    })?;
+    agent.wait_no_condition("StateAway")
+}
+
+#[test]
+fn a_server_that_forgot_what_the_watch_began_with_is_asked_for_all_nodes() -> Result<()> {
+    let cluster = Cluster::new(2)?;
+    let ns = cluster.ns(0);
+    let api = Api::start(ns, &[node(&cluster, 0), joined(&cluster, 8)])?;
+    let agent = agent(&cluster, "{name: n0}", SHORT)?;
+    agent.wait_ready()?;
+    drop(api);
+    agent.wait_condition("StateAway: cluster state is not being updated (")?;
+    let errors = || agent.metric("fairlead_errors_total{kind=\"kubernetes\"}");
+    let lost = errors()?;
+    agent.wait("ten more attempts", || Ok(errors()? >= lost + 10))?;
+
+    let api = Api::start(ns, &[node(&cluster, 0), joined(&cluster, 9)])?;
+    agent.wait("the node of then is gone and that of now is routed", || {
+        let routes = ip(ns, "route show proto 76")?;
+        Ok(routes.contains("10.244.9.0/24 via") && !routes.contains("10.244.8.0/24"))
+    })?;
+    agent.wait_no_condition("StateAway")?;
+    // Watches that end because their time is over are no loss.
+    let errors_then = errors()?;
+    api.apply(&joined(&cluster, 10));
+    agent.wait("a node by a later watch", || {
+        Ok(ip(ns, "route show proto 76")?.contains("10.244.10.0/24 via"))
+    })?;
+    assert_eq!(errors()?, errors_then);
+    Ok(())
+}
