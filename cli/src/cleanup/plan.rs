@@ -142,14 +142,11 @@ pub fn plan(found: &Found, folders: &Folders) -> Plan {
 }
 
 fn kernel(plan: &mut Plan, found: &Found) {
-    let (pods, named): (Vec<&HostLink>, Vec<&HostLink>) = found
-        .links
-        .iter()
-        .filter(|link| is_host_link(link.name.as_str()))
-        .partition(|link| link.veth && link.alias.as_deref().is_some_and(is_label));
+    let pods: Vec<&HostLink> = found.links.iter().filter(|link| is_pod(link)).collect();
     let going: BTreeSet<LinkIndex> = pods.iter().map(|link| link.index).collect();
+    let strays = found.links.iter().filter(|link| is_stray(link));
     plan.left
-        .extend(named.iter().map(|link| Left::Link(link.name.clone())));
+        .extend(strays.map(|link| Left::Link(link.name.clone())));
     plan.steps.extend(pods.into_iter().map(link));
     let stands_alone = |route: &&Route| {
         route.protocol == ROUTE_PROTOCOL && !route.link().is_some_and(|at| going.contains(&at))
@@ -159,9 +156,8 @@ fn kernel(plan: &mut Plan, found: &Found) {
     let ours = |hop: &&NextHop| hop.protocol == ROUTE_PROTOCOL && NEXTHOP_IDS.contains(&hop.id);
     let next_hops = found.next_hops.iter().filter(ours);
     plan.steps.extend(next_hops.cloned().map(Step::NextHop));
-    let overlay = |link: &&HostLink| link.vxlan && link.alias.as_deref() == Some(VXLAN_ALIAS);
-    plan.steps
-        .extend(found.links.iter().filter(overlay).map(link));
+    let overlay = found.links.iter().filter(|link| is_overlay(link));
+    plan.steps.extend(overlay.map(link));
     let accepts = found.rules.iter().filter_map(|rule| {
         let ours = rule.comment.as_deref() == Some(FORWARD_ACCEPT_COMMENT);
         Some(Step::Rule {
@@ -180,6 +176,22 @@ fn link(link: &HostLink) -> Step {
         name: link.name.clone(),
         alias: link.alias.clone().unwrap_or_default(),
     }
+}
+
+/// Whether this is the host end of a pod's link: the plugin's name, kind and label.
+fn is_pod(link: &HostLink) -> bool {
+    let labelled = link.alias.as_deref().is_some_and(is_label);
+    link.veth && labelled && is_host_link(link.name.as_str())
+}
+
+/// Whether this is a device of the agent.
+fn is_overlay(link: &HostLink) -> bool {
+    link.vxlan && link.alias.as_deref() == Some(VXLAN_ALIAS)
+}
+
+/// Whether this is named like a pod's link and yet is none of ours.
+fn is_stray(link: &HostLink) -> bool {
+    is_host_link(link.name.as_str()) && !is_pod(link) && !is_overlay(link)
 }
 
 /// Whether this is how the plugin labels a pod's host end: network, container and interface, or the

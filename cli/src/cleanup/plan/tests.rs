@@ -1,4 +1,5 @@
 use fairlead_cni_netlink::nft::Rule;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -284,4 +285,103 @@ fn the_run_folder_goes_unless_others_use_it() {
     let (gone, left) = lines(&found);
     assert_eq!(gone, ["/run/agent.lock", "/run/node.json"]);
     assert_eq!(left, ["/run: it holds files of others"]);
+}
+
+/// Names and texts that are ours, nearly ours, and others'.
+fn links() -> impl Strategy<Value = Vec<HostLink>> {
+    let name = prop::sample::select(vec!["fl0123456789ab", "fl00000000000c", "fl-vxlan", "eth0"]);
+    let alias = prop::sample::select(vec![
+        None,
+        Some("fairlead/c1/eth0"),
+        Some(VXLAN_ALIAS),
+        Some("uplink"),
+    ]);
+    let kinds = (any::<bool>(), any::<bool>());
+    let link = (name, alias, kinds).prop_map(|(name, alias, (veth, vxlan))| HostLink {
+        veth,
+        vxlan: vxlan && !veth,
+        ..host_link(1, name, alias)
+    });
+    prop::collection::vec(link, 0..6).prop_map(|mut links| {
+        links.sort_by(|a, b| a.name.cmp(&b.name));
+        links.dedup_by(|a, b| a.name == b.name);
+        (1..)
+            .zip(&mut links)
+            .for_each(|(number, link)| link.index = LinkIndex(number));
+        links
+    })
+}
+
+fn files() -> impl Strategy<Value = Vec<Entry>> {
+    let folder = prop::sample::select(vec!["/conf", "/bin", "/data", "/run", "/elsewhere"]);
+    let name = prop::sample::select(vec![
+        "05-fairlead.conflist",
+        "fairlead-direct",
+        "loopback",
+        "fairlead.leases",
+        "node.json",
+        "agent.lock",
+        ".node.json.new",
+        "note",
+    ]);
+    let kind = prop::sample::select(vec![
+        EntryKind::File(b"FLLEASE\n".to_vec()),
+        EntryKind::File(b"text".to_vec()),
+        EntryKind::Link("fairlead-loopback".into()),
+        EntryKind::Link("/usr/lib/cni/loopback".into()),
+        EntryKind::Other,
+    ]);
+    let entry = (folder, name, kind).prop_map(|(folder, name, kind)| Entry {
+        path: Path::new(folder).join(name),
+        kind,
+    });
+    prop::collection::vec(entry, 0..12).prop_map(|mut entries| {
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        entries.dedup_by(|a, b| a.path == b.path);
+        entries
+    })
+}
+
+/// What is left of `found` after the steps, as the kernel and the disk have it.
+fn without(found: &Found, steps: &[Step]) -> Found {
+    let mut left = found.clone();
+    for step in steps {
+        match step {
+            Step::File(path) | Step::Folder(path) => left.files.retain(|file| file.path != *path),
+            Step::Link { name, .. } => {
+                let gone = left.links.iter().filter(|link| link.name == *name);
+                let gone: BTreeSet<LinkIndex> = gone.map(|link| link.index).collect();
+                left.links.retain(|link| link.name != *name);
+                let leads = |route: &Route| route.link().is_some_and(|at| gone.contains(&at));
+                left.routes.retain(|route| !leads(route));
+            }
+            Step::Route(route) => left.routes.retain(|other| other != route),
+            Step::NextHop(hop) => left.next_hops.retain(|other| other != hop),
+            Step::Rule { handle, .. } => left.rules.retain(|rule| rule.handle != Some(*handle)),
+            Step::Table(table) => left.tables.retain(|other| other != table),
+        }
+    }
+    left
+}
+
+proptest! {
+    #[test]
+    fn after_one_clean_up_there_is_nothing_to_do_and_what_stays_was_never_ours(
+        links in links(),
+        files in files(),
+        routes in prop::collection::vec((0..90_u8, 1..6_u32), 0..6),
+    ) {
+        let routes = routes.into_iter().map(|(protocol, link)| route(protocol, link)).collect();
+        let found = Found { links, routes, files, ..Found::default() };
+        let first = plan(&found, &folders());
+        let left = without(&found, &first.steps);
+        let second = plan(&left, &folders());
+        prop_assert!(second.steps.is_empty(), "{:?}", second.steps);
+        prop_assert_eq!(&first.left, &second.left);
+        prop_assert!(left.routes.iter().all(|route| route.protocol != ROUTE_PROTOCOL));
+        for file in found.files.iter().filter(|file| !file.path.starts_with("/run")) {
+            let foreign = file.path.starts_with("/elsewhere") || file.kind == EntryKind::Other;
+            prop_assert!(!foreign || left.files.contains(file));
+        }
+    }
 }
