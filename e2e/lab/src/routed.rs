@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use fairlead_cni_netlink::{
-    Address, AddressFlags, Batch, Bridge, Family, Link, LinkChange, LinkIndex, LinkName, NewLink,
-    Route, Sysctl,
+    Address, AddressFlags, Batch, Bridge, Family, LinkChange, LinkIndex, LinkName, NewLink, Route,
+    Sysctl,
 };
 use ipnetwork::IpNetwork;
 
@@ -127,7 +127,13 @@ impl Routed {
             }
             network.open(number)?;
         }
-        network.wait_settled()?;
+        for (node, number) in network.nodes.iter().zip(0_u8..) {
+            network.wait_settled(&node.ns, "eth0")?;
+            network.wait_settled(&network.router, &format!("n{number}"))?;
+        }
+        for number in 0..u8::try_from(subnets.len())? {
+            network.wait_settled(&network.router, bridge(number)?.as_str())?;
+        }
         Ok(network)
     }
 
@@ -156,7 +162,8 @@ impl Routed {
     /// Adds one more node to a subnet and returns its number.
     pub fn add_node(&mut self, subnet: u8, mtu: u32) -> Result<usize> {
         let number = self.make_node(subnet, mtu)?;
-        self.wait_settled()?;
+        self.wait_settled(&self.nodes[number].ns, "eth0")?;
+        self.wait_settled(&self.router, &format!("n{number}"))?;
         Ok(number)
     }
 
@@ -200,26 +207,18 @@ impl Routed {
         Ok(number)
     }
 
-    /// Waits until every link has its link-local address, which the kernel gives on a work queue and needs
-    /// to solicit a neighbour for a packet that it forwards.
-    fn wait_settled(&self) -> Result<()> {
+    /// Waits until a link has its link-local address, which the kernel gives on a work queue and needs to
+    /// solicit a neighbour for a packet that it forwards.
+    fn wait_settled(&self, ns: &Namespace, link: &str) -> Result<()> {
         if !self.families.has(Family::V6) {
             return Ok(());
         }
-        let nodes = self.nodes.iter().map(|node| &node.ns);
-        for ns in nodes.chain([&self.router]) {
-            let mut netlink = ns.netlink()?;
-            wait_until(LIMIT, "links have their link-local addresses", || {
-                let addresses = netlink.addresses()?;
-                let settled = |link: &Link| {
-                    let of_link = |address: &&Address| address.link == link.index;
-                    link.is_loopback()
-                        || addresses.iter().filter(of_link).any(is_settled_link_local)
-                };
-                Ok(netlink.links()?.iter().all(settled))
-            })?;
-        }
-        Ok(())
+        let mut netlink = ns.netlink()?;
+        let index = netlink.index_of(&LinkName::new(link)?)?;
+        wait_until(LIMIT, &format!("{link} has its link-local address"), || {
+            let addresses = netlink.addresses_of(index)?;
+            Ok(addresses.iter().any(is_settled_link_local))
+        })
     }
 
     fn give(&self, ns: &Namespace, link: LinkIndex, subnet: u8, place: u8) -> Result<()> {

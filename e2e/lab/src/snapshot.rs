@@ -143,8 +143,10 @@ fn add_routes(lines: &mut BTreeSet<String>, netlink: &mut Netlink, names: &Names
             lines.insert(format!("{rule} {rule:?}"));
         }
     }
-    for next_hop in netlink.next_hops()? {
-        lines.insert(format!("{next_hop} {next_hop:?}"));
+    for mut next_hop in netlink.next_hops()? {
+        let link = next_hop.link.take();
+        let on = link.map(|link| names.of(link)).unwrap_or_default();
+        lines.insert(format!("{next_hop} on {on} {next_hop:?}"));
     }
     Ok(())
 }
