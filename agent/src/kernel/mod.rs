@@ -166,8 +166,7 @@ impl Reconciler {
             .network
             .pass(&mut self.netlink, network, given, metrics, trouble);
         if tunnel && self.network.has_device(facts) {
-            let device = &network.vxlan.device;
-            self.sysctls.device(device, &view, metrics, trouble);
+            self.sysctls.device(&network.vxlan, &view, metrics, trouble);
         }
         self.outcome.programmed |= routed;
         if !tunnel {

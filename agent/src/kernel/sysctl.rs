@@ -16,19 +16,21 @@
 //! | `ipv4/conf/DEVICE/accept_redirects`, `ipv6/conf/DEVICE/accept_redirects` | 0 | routes are the agent's |
 //! | `ipv6/conf/DEVICE/accept_ra` | 0 | the same |
 //! | `ipv6/conf/DEVICE/disable_ipv6` | 0 | hosts may switch IPv6 off on new devices |
+//! | `ipv4/ip_forward_use_pmtu` | 1 | over IPv6, where no router fragments: the device learns from their "packet too big" how much fits, and IPv4 pods are told of it only so |
 
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use fairlead_cni_netlink::LinkName;
 use ipnetwork::IpNetwork;
 
 use super::facts::Facts;
 use super::trouble::Trouble;
 use crate::cluster::View;
+use crate::config::Vxlan;
 use crate::error::AgentError;
 use crate::metrics::Metrics;
+use crate::overlay::peers::is_over_v4;
 
 /// Where a container without privileges gets the host's `/proc/sys/net` mounted: its own
 /// `/proc/sys` is read-only.
@@ -76,15 +78,15 @@ impl Keeper {
         self.keep(wanted, metrics, trouble);
     }
 
-    /// Sets what is not as wanted on the overlay's `device`, which is there.
+    /// Sets what is not as wanted on the overlay's device, which is there.
     pub fn device(
         &mut self,
-        device: &LinkName,
+        config: &Vxlan,
         view: &View,
         metrics: &Metrics,
         trouble: &mut Trouble,
     ) {
-        let mut wanted = of_device(device, view);
+        let mut wanted = of_device(config, view);
         // Without IPv6 in the kernel there are no such keys.
         wanted.retain(|setting| self.read(&setting.key).is_some());
         self.keep(wanted, metrics, trouble);
@@ -167,7 +169,7 @@ pub fn wanted(view: &View, facts: &Facts, read: impl Fn(&str) -> Option<String>)
 
 /// What should be set on the overlay's device.
 #[must_use]
-pub fn of_device(device: &LinkName, view: &View) -> Vec<Setting> {
+pub fn of_device(config: &Vxlan, view: &View) -> Vec<Setting> {
     const V4: &[(&str, &str)] = &[
         ("rp_filter", "2"),
         ("forwarding", "1"),
@@ -179,19 +181,28 @@ pub fn of_device(device: &LinkName, view: &View) -> Vec<Setting> {
         ("forwarding", "1"),
         ("accept_redirects", "0"),
     ];
+    let device = &config.device;
     let ranges = || view.own.iter().flat_map(|own| &own.ranges);
+    let over_v6 = view
+        .own
+        .as_ref()
+        .is_some_and(|own| !is_over_v4(config, own));
     let families = [
         ("ipv4", V4, ranges().any(IpNetwork::is_ipv4)),
         ("ipv6", V6, ranges().any(IpNetwork::is_ipv6)),
     ];
     let used = families.into_iter().filter(|(_, _, used)| *used);
-    used.flat_map(|(family, keys, _)| {
+    let learn = (over_v6 && families[0].2).then(|| Setting {
+        key: "ipv4/ip_forward_use_pmtu".to_owned(),
+        value: "1",
+    });
+    let of_families = used.flat_map(|(family, keys, _)| {
         keys.iter().map(move |(key, value)| Setting {
             key: format!("{family}/conf/{device}/{key}"),
             value,
         })
-    })
-    .collect()
+    });
+    of_families.chain(learn).collect()
 }
 
 #[cfg(test)]
@@ -201,6 +212,7 @@ mod tests {
     use super::*;
     use crate::address::{Addresses, LocalAddress};
     use crate::cluster::Member;
+    use crate::config::Config;
 
     fn view(ranges: &[&str]) -> View {
         let own = Member {
@@ -258,9 +270,10 @@ mod tests {
 
     #[test]
     fn the_overlays_device_forwards_and_listens_to_no_router() {
-        let device = "fl-vxlan".parse().unwrap();
         let texts = |ranges: &[&str]| -> Vec<String> {
-            let settings = of_device(&device, &view(ranges)).into_iter();
+            let mut view = view(ranges);
+            view.own.as_mut().unwrap().addresses.v4 = Some([192, 0, 2, 1].into());
+            let settings = of_device(&vxlan(), &view).into_iter();
             let text = |s: Setting| format!("{}={}", s.key.replace("/conf/fl-vxlan", ""), s.value);
             settings.map(text).collect()
         };
@@ -281,6 +294,25 @@ mod tests {
                 "ipv6/accept_redirects=0"
             ]
         );
+    }
+
+    fn vxlan() -> Vxlan {
+        Config::parse("network: {mode: vxlan}")
+            .unwrap()
+            .network
+            .vxlan
+    }
+
+    #[test]
+    fn ipv4_pods_over_ipv6_learn_what_fits_its_routers() {
+        let has = |ranges: &[&str]| {
+            let settings = of_device(&vxlan(), &view(ranges));
+            settings
+                .iter()
+                .any(|s| s.key == "ipv4/ip_forward_use_pmtu" && s.value == "1")
+        };
+        assert!(has(&["10.0.0.0/24", "fd00::/64"]));
+        assert!(!has(&["fd00::/64"]));
     }
 
     #[test]

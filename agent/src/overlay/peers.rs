@@ -36,6 +36,16 @@ pub struct End<'a> {
     pub ranges: &'a [IpNetwork],
 }
 
+/// Whether the tunnel of `own` is over IPv4.
+#[must_use]
+pub const fn is_over_v4(config: &Vxlan, own: &Member) -> bool {
+    match config.underlay {
+        Underlay::Auto => own.addresses.v4.is_some(),
+        Underlay::Ipv4 => true,
+        Underlay::Ipv6 => false,
+    }
+}
+
 impl<'a> Ends<'a> {
     /// The ends of the tunnel to those of the peers of `view` that have ranges in `tunnelled`, by place; none
     /// while this node has no address or no range.
@@ -47,11 +57,7 @@ impl<'a> Ends<'a> {
         trouble: &mut Trouble,
     ) -> Option<Self> {
         let own = view.own.as_ref().filter(|own| !own.ranges.is_empty())?;
-        let v4 = match config.underlay {
-            Underlay::Auto => own.addresses.v4.is_some(),
-            Underlay::Ipv4 => true,
-            Underlay::Ipv6 => false,
-        };
+        let v4 = is_over_v4(config, own);
         let family = if v4 { "IPv4" } else { "IPv6" };
         let of_family = |addresses: Addresses| addresses.iter().find(|ip| ip.is_ipv4() == v4);
         let lacking = |node: &str| Condition::NoEndpoint {
