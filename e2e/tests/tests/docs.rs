@@ -165,6 +165,49 @@ fn every_key_described_as_a_value_is_one() {
     );
 }
 
+/// A default as the page writes it.
+fn written(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.is_empty() => "empty".to_owned(),
+        Value::String(text) => format!("`{text}`"),
+        other => format!("`{other}`").replace('"', ""),
+    }
+}
+
+#[test]
+fn every_default_in_the_page_is_that_of_the_chart() {
+    let text = read(&root().join("charts/fairlead/values.yaml"));
+    let defaults: Value = serde_saphyr::from_str(&text).expect("values.yaml is YAML");
+    let page = read(&root().join("docs/configure.md"));
+    let mut wrong = Vec::new();
+    let mut checked = 0;
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let columns: Vec<&str> = row.split('|').map(str::trim).collect();
+        let key = columns[1].trim_matches('`');
+        let default = if columns[2] == "both" {
+            columns[3]
+        } else {
+            columns[2]
+        };
+        let Some(value) = defaults.pointer(&format!("/{}", key.replace('.', "/"))) else {
+            continue;
+        };
+        // Lists and groups are described in words.
+        if !default.starts_with('`') && default != "empty" {
+            continue;
+        }
+        checked += 1;
+        if written(value) != default {
+            wrong.push(format!(
+                "{key}: {default}, in values.yaml {}",
+                written(value)
+            ));
+        }
+    }
+    assert!(checked > 40, "only {checked} defaults found");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 #[test]
 fn every_value_in_the_charts_readme_has_a_description() {
     let text = read(&root().join("charts/fairlead/README.md"));
