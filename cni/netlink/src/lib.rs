@@ -34,8 +34,8 @@ pub use address::{Address, AddressFlags};
 pub use batch::{Batch, Failure};
 pub use error::{NetlinkError, NetlinkError as Error, Operation};
 pub use link::{
-    Bridge, BridgePort, Link, LinkChange, LinkFlags, LinkKind, LinkStats, NewKind, NewLink,
-    OperState, Peer, PortChange, PortVlan, Vxlan,
+    Bridge, BridgePort, Ipv4Conf, Link, LinkChange, LinkFlags, LinkKind, LinkStats, NewKind,
+    NewLink, OperState, Peer, PortChange, PortVlan, Vxlan,
 };
 pub use monitor::{Event, Group, Monitor};
 pub use neighbour::{FdbEntry, Neighbour, NeighbourFlags, NeighbourState};

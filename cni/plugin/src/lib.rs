@@ -21,7 +21,6 @@ mod routed;
 mod sysctls;
 
 use std::io::{self, Read, Write};
-use std::process::ExitCode;
 
 use fairlead_cni_spec::{Command, Env, ErrorObject, Operation, PluginConf, Version, version_reply};
 use serde_json::Value;
@@ -32,21 +31,17 @@ use crate::role::Role;
 
 /// Serves the call that this process was started for; the exit code is 0 on success.
 #[must_use]
-pub fn run() -> ExitCode {
+pub fn run() -> i32 {
     if std::env::var_os("CNI_COMMAND").is_none_or(|command| command.is_empty()) {
         about();
-        return ExitCode::SUCCESS;
+        return 0;
     }
     let (printed, code) = match serve() {
-        Ok(output) => (output, ExitCode::SUCCESS),
-        Err((object, version)) => (Some(object.to_json(version)), ExitCode::FAILURE),
+        Ok(output) => (output, 0),
+        Err((object, version)) => (Some(object.to_json(version)), 1),
     };
     let written = printed.map_or(Ok(()), |json| writeln!(io::stdout().lock(), "{json}"));
-    if written.is_ok() {
-        code
-    } else {
-        ExitCode::FAILURE
-    }
+    if written.is_ok() { code } else { 1 }
 }
 
 /// What a person sees who starts the program by hand.

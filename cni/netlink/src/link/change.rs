@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
-use super::{Bridge, DELETE, LinkFlags, NEW, SET, attr, put_link};
+use super::{Bridge, DELETE, LinkFlags, NEW, SET, Vxlan, attr, put_link};
 use crate::types::{Family, LinkIndex, LinkName, LinkRef, Mac};
 use crate::wire::Writer;
 
@@ -10,6 +10,23 @@ use crate::wire::Writer;
 const ADDRESS_GENERATION: u16 = 8;
 const GENERATE_EUI64: u8 = 0;
 const GENERATE_NONE: u8 = 1;
+
+/// `IFLA_INET_CONF`.
+const IPV4_CONF: u16 = 1;
+
+/// A key below `/proc/sys/net/ipv4/conf/<link>` that a change can set; the numbers are `IPV4_DEVCONF_*`.
+/// There is no such way for IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ipv4Conf {
+    /// Whether redirects are believed.
+    AcceptRedirects = 4,
+    /// Whether redirects are sent.
+    SendRedirects = 6,
+    /// The check for false source addresses: 1 strict, 2 loose (RFC 3704).
+    RpFilter = 8,
+    /// Whether new addresses are announced when the link comes up.
+    ArpNotify = 22,
+}
 
 /// A change of a link; what is not named stays.
 #[derive(Debug, Clone)]
@@ -24,7 +41,9 @@ pub struct LinkChange<'fd> {
     alias: Option<String>,
     tx_queue_length: Option<u32>,
     bridge: Option<Bridge>,
+    vxlan: Option<Vxlan>,
     link_local: Option<bool>,
+    ipv4: Vec<(Ipv4Conf, u32)>,
     netns: Option<BorrowedFd<'fd>>,
 }
 
@@ -43,7 +62,9 @@ impl<'fd> LinkChange<'fd> {
             alias: None,
             tx_queue_length: None,
             bridge: None,
+            vxlan: None,
             link_local: None,
+            ipv4: Vec::new(),
             netns: None,
         }
     }
@@ -131,12 +152,28 @@ impl<'fd> LinkChange<'fd> {
         self
     }
 
+    /// Sets options of a VXLAN device. Of one that is there the kernel changes the local address within its
+    /// family, the default destination, TTL, type of service and learning, and refuses to be told others.
+    #[must_use]
+    pub fn vxlan(mut self, vxlan: Vxlan) -> Self {
+        self.vxlan = Some(vxlan);
+        self
+    }
+
     /// Whether the kernel gives it an IPv6 link-local address of its own when it is set up
     /// (`IFLA_INET6_ADDR_GEN_MODE` `eui64` or `none`). The kernel sets flags first: a change that also
     /// sets it up comes too late, send this one before.
     #[must_use]
     pub fn link_local(mut self, generate: bool) -> Self {
         self.link_local = Some(generate);
+        self
+    }
+
+    /// Sets keys of its IPv4 configuration. The kernel sets flags first: a change that also sets it up
+    /// comes a moment late, send this one before.
+    #[must_use]
+    pub fn ipv4(mut self, values: &[(Ipv4Conf, u32)]) -> Self {
+        self.ipv4 = values.to_vec();
         self
     }
 
@@ -150,7 +187,8 @@ impl<'fd> LinkChange<'fd> {
 
     pub(crate) fn write(&self, w: &mut Writer) {
         // Options of a kind are taken only by RTM_NEWLINK, a new name only by RTM_SETLINK with a number.
-        let kind = if self.bridge.is_some() { NEW } else { SET };
+        let has_options = self.bridge.is_some() || self.vxlan.is_some();
+        let kind = if has_options { NEW } else { SET };
         w.message(kind, 0, |w| {
             put_link(w, 0, &self.link, self.flags.0, self.mask.0);
             if let Some(name) = &self.name {
@@ -174,17 +212,8 @@ impl<'fd> LinkChange<'fd> {
             if let Some(netns) = self.netns {
                 w.attr(attr::NET_NS_FD, &netns.as_raw_fd().to_ne_bytes());
             }
-            if let Some(generate) = self.link_local {
-                let mode = if generate {
-                    GENERATE_EUI64
-                } else {
-                    GENERATE_NONE
-                };
-                w.nest(attr::AF_SPEC, |w| {
-                    w.nest(u16::from(Family::V6.number()), |w| {
-                        w.u8(ADDRESS_GENERATION, mode);
-                    });
-                });
+            if self.link_local.is_some() || !self.ipv4.is_empty() {
+                w.nest(attr::AF_SPEC, |w| self.write_families(w));
             }
             if let Some(bridge) = self.bridge {
                 w.nest(attr::LINKINFO, |w| {
@@ -192,7 +221,37 @@ impl<'fd> LinkChange<'fd> {
                     w.nest(attr::INFO_DATA, |w| bridge.write(w));
                 });
             }
+            if let Some(vxlan) = &self.vxlan {
+                w.nest(attr::LINKINFO, |w| {
+                    w.text(attr::INFO_KIND, "vxlan");
+                    w.nest(attr::INFO_DATA, |w| vxlan.write(w));
+                });
+            }
         });
+    }
+}
+
+impl LinkChange<'_> {
+    fn write_families(&self, w: &mut Writer) {
+        if !self.ipv4.is_empty() {
+            w.nest(u16::from(Family::V4.number()), |w| {
+                w.nest(IPV4_CONF, |w| {
+                    for (key, value) in &self.ipv4 {
+                        w.u32(*key as u16, *value);
+                    }
+                });
+            });
+        }
+        if let Some(generate) = self.link_local {
+            let mode = if generate {
+                GENERATE_EUI64
+            } else {
+                GENERATE_NONE
+            };
+            w.nest(u16::from(Family::V6.number()), |w| {
+                w.u8(ADDRESS_GENERATION, mode);
+            });
+        }
     }
 }
 

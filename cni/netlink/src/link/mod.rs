@@ -15,8 +15,8 @@ mod vxlan;
 use std::fmt;
 
 pub use bridge::Bridge;
-pub use change::LinkChange;
 pub(crate) use change::write_delete;
+pub use change::{Ipv4Conf, LinkChange};
 pub(crate) use decode::subject;
 pub use new::{NewKind, NewLink, Peer};
 pub use port::{BridgePort, PortChange};

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use fairlead_cni_netlink::{
-    Batch, LinkChange, LinkFlags, LinkIndex, LinkKind, Mac, NetlinkError, NewLink, OperState, Peer,
-    Vxlan,
+    Batch, Family, Ipv4Conf, LinkChange, LinkFlags, LinkIndex, LinkKind, Mac, NetlinkError,
+    NewLink, OperState, Peer, Sysctl, Vxlan,
 };
 use fairlead_e2e_lab::{Namespace, wait_until};
 
@@ -129,6 +129,27 @@ fn a_link_comes_up_without_a_link_local_address() {
     })
     .unwrap();
     assert_eq!(bench.netlink.addresses_of(bench.link).unwrap(), []);
+}
+
+#[test]
+fn keys_of_the_ipv4_configuration_are_set_with_the_link() {
+    let mut bench = Bench::new();
+    let keys = [
+        (Ipv4Conf::AcceptRedirects, "accept_redirects", 0),
+        (Ipv4Conf::SendRedirects, "send_redirects", 0),
+        (Ipv4Conf::RpFilter, "rp_filter", 1),
+        (Ipv4Conf::ArpNotify, "arp_notify", 1),
+    ];
+    for wanted in [0, 1] {
+        let values = keys.map(|(key, _, value)| (key, wanted ^ value));
+        let change = LinkChange::of(bench.link).ipv4(&values).link_local(false);
+        bench.netlink.set_link(&change).unwrap();
+        for (_, key, value) in keys {
+            let sysctl = Sysctl::interface(Family::V4, &name("eth0"), key);
+            let read = bench.ns.run(|| sysctl.read()).unwrap().unwrap();
+            assert_eq!(read, (wanted ^ value).to_string(), "{key}");
+        }
+    }
 }
 
 #[test]
@@ -296,4 +317,49 @@ fn checksum_offload_is_read_and_switched() {
         error.to_string(),
         "cannot read checksum offload of link none: ENODEV: No such device"
     );
+}
+
+#[test]
+fn a_vxlan_device_gets_another_local_address_in_place() {
+    let mut bench = Bench::new();
+    let tunnel = name("tunnel");
+    let options = Vxlan {
+        local: Some("192.0.2.1".parse().unwrap()),
+        port: Some(4789),
+        learning: Some(false),
+        ..Vxlan::new(7)
+    };
+    bench
+        .netlink
+        .add_link(&NewLink::vxlan(tunnel.clone(), options))
+        .unwrap();
+    let before = bench.netlink.link(&tunnel).unwrap();
+    let change = Vxlan {
+        local: Some("192.0.2.2".parse().unwrap()),
+        ttl: Some(9),
+        tos: Some(40),
+        ..Vxlan::new(7)
+    };
+    bench
+        .netlink
+        .set_link(&LinkChange::of(&tunnel).vxlan(change.clone()))
+        .unwrap();
+    let after = bench.netlink.link(&tunnel).unwrap();
+    let LinkKind::Vxlan(mut expected) = before.kind else {
+        panic!("{:?}", before.kind)
+    };
+    (expected.local, expected.ttl, expected.tos) = (change.local, change.ttl, change.tos);
+    assert_eq!(
+        (after.index, after.kind),
+        (before.index, LinkKind::Vxlan(expected))
+    );
+    let port = Vxlan {
+        port: Some(8472),
+        ..change
+    };
+    let error = bench
+        .netlink
+        .set_link(&LinkChange::of(&tunnel).vxlan(port))
+        .unwrap_err();
+    assert!(error.is_unsupported(), "{error}");
 }

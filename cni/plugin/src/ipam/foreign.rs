@@ -1,10 +1,16 @@
 //! A delegated IPAM plugin: another program that speaks CNI (spec section 4).
 
+#![expect(
+    unsafe_code,
+    reason = "signal(2) may install handlers, which can do harm"
+)]
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use fairlead_cni_spec::{AddResult, Code, ErrorObject, PluginType};
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 use crate::call::Call;
 use crate::error::{PluginError, Result};
@@ -67,6 +73,9 @@ impl<'a> Foreign<'a> {
     }
 
     fn communicate(&self, path: &PathBuf, command: &str) -> io::Result<Output> {
+        // A plugin that does not read must not end this process.
+        // SAFETY: no handler is installed.
+        unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) }?;
         let mut child = Command::new(path)
             .env("CNI_COMMAND", command)
             .stdin(Stdio::piped())

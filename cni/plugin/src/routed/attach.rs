@@ -3,14 +3,16 @@
 use std::os::fd::AsFd;
 
 use fairlead_cni_netlink::nft::Nft;
-use fairlead_cni_netlink::{Batch, Errno, Family, LinkChange, Netlink, NewLink, Peer};
+use fairlead_cni_netlink::{
+    Batch, Errno, Family, LinkChange, LinkIndex, Netlink, NetlinkError, NewLink, Peer,
+};
 
 use super::plan::{Plan, Side};
 use crate::delete;
 use crate::error::{PluginError, Result};
 use crate::ingress::{self, Judged};
 use crate::pod::Pod;
-use crate::sysctls::ensure;
+use crate::sysctls;
 
 /// Makes the pair and everything on it. After a failure nothing of it is left.
 pub(super) fn attach(plan: &Plan, judged: Judged, pod: &mut Pod) -> Result<()> {
@@ -56,51 +58,57 @@ fn create(plan: &Plan, pod: &mut Pod, host: &mut Netlink) -> Result<()> {
 fn configure(plan: &Plan, judged: Judged, pod: &mut Pod, host: &mut Netlink) -> Result<()> {
     let pod_index = pod.netlink.index_of(&plan.ifname)?;
     let host_index = host.index_of(&plan.host)?;
-    ensure(&plan.host_sysctls())?;
-    let mut batch = Batch::new();
-    put(
-        &mut batch,
-        LinkChange::of(pod_index),
-        &plan.pod_side(pod_index),
-    );
-    match pod.netlink.send(&batch) {
-        // What the kernel says where IPv6 is switched off (`addrconf_add_dev`). The keys are not looked at
-        // before: a walk below /proc/sys takes the longer the more namespaces have been walked there.
-        Err(error) if error.errno() == Some(Errno::EACCES) => {
-            pod.ns.run(|| ensure(&plan.pod_sysctls()))??;
-            pod.netlink.send(&batch)?;
-        }
-        sent => sent?,
-    }
+    sysctls::set(&plan.host_ipv6())?;
     judged.set(&plan.host)?;
     let mut batch = Batch::new();
-    if plan.families().any(|family| family == Family::V6) {
-        // Nobody speaks to the host end by a link-local address: without one there is no duplicate address
-        // detection and no multicast listener report for each pod.
-        batch.set_link(&LinkChange::of(host_index).link_local(false));
+    put(&mut batch, pod_index, &plan.pod_side(pod_index));
+    if is_without_ipv6(pod.netlink.send(&batch))? {
+        pod.ns
+            .run(|| sysctls::set(&Plan::with_ipv6(&plan.ifname)))??;
+        pod.netlink.send(&batch)?;
     }
-    put(
-        &mut batch,
-        LinkChange::of(host_index).alias(&plan.label),
-        &plan.host_side(host_index),
-    );
-    host.send(&batch)?;
+    // By itself, while the link is down: an alias makes the kernel look at all routes again when it is up.
+    // Nobody speaks to the host end by a link-local address: without one there is no duplicate address
+    // detection and no multicast listener report for each pod.
+    let mut down = LinkChange::of(host_index).alias(&plan.label);
+    down = down.ipv4(plan.host_ipv4());
+    if plan.has(Family::V6) {
+        down = down.link_local(false);
+    }
+    let mut batch = Batch::new();
+    batch.set_link(&down);
+    put(&mut batch, host_index, &plan.host_side(host_index));
+    if is_without_ipv6(host.send(&batch))? {
+        sysctls::set(&Plan::with_ipv6(&plan.host))?;
+        host.send(&batch)?;
+    }
     // The pod's end got its carrier just now and sends nothing before the kernel has noticed, which it
     // does in its own time. Asking for the link makes it notice at once (`linkwatch_sync_dev`).
     pod.netlink.link_by_index(pod_index)?;
     Ok(())
 }
 
-fn put<'fd>(batch: &mut Batch<'fd>, change: LinkChange<'fd>, side: &Side) {
+/// Whether changes failed with what the kernel says where IPv6 is switched off (`addrconf_add_dev`,
+/// `fib6_nh_init`). The keys are not looked at before: a walk below /proc/sys takes the longer the more
+/// namespaces have been walked there.
+fn is_without_ipv6(sent: Result<(), NetlinkError>) -> Result<bool> {
+    match sent {
+        Err(error) if error.errno() == Some(Errno::EACCES) => Ok(true),
+        sent => Ok(sent.map(|()| false)?),
+    }
+}
+
+fn put(batch: &mut Batch<'_>, link: LinkIndex, side: &Side) {
     for address in &side.addresses {
         batch.replace_address(address);
     }
-    batch.set_link(&change.up());
-    for neighbour in &side.neighbours {
-        batch.replace_neighbour(neighbour);
-    }
+    batch.set_link(&LinkChange::of(link).up());
+    // Before neighbours, whose refusal does not say as clearly that IPv6 is switched off.
     for route in &side.routes {
         // A route to an address that was freed and taken again must lead to its new owner.
         batch.replace_route(route);
+    }
+    for neighbour in &side.neighbours {
+        batch.replace_neighbour(neighbour);
     }
 }

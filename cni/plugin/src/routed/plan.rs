@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use fairlead_cni_netlink::{
-    Address, Family, LinkIndex, LinkName, Mac, Neighbour, Route, Scope, Sysctl,
+    Address, Family, Ipv4Conf, LinkIndex, LinkName, Mac, Neighbour, Route, Scope, Sysctl,
 };
 use fairlead_cni_node::owned::{GATEWAY_V4, GATEWAY_V6, ROUTE_PROTOCOL};
 use fairlead_cni_spec::{AddResult, Dns, Interface, Ip};
@@ -78,12 +78,11 @@ impl Plan {
 
     /// The families in use, IPv4 first.
     pub(super) fn families(&self) -> impl Iterator<Item = Family> {
-        let used = |family: &Family| self.addresses.iter().any(|ip| Family::of(*ip) == *family);
-        Family::ALL
-            .into_iter()
-            .filter(used)
-            .collect::<Vec<_>>()
-            .into_iter()
+        Family::ALL.into_iter().filter(|family| self.has(*family))
+    }
+
+    pub(super) fn has(&self, family: Family) -> bool {
+        self.addresses.iter().any(|ip| Family::of(*ip) == family)
     }
 
     /// The pod's end, whose number is `index`.
@@ -123,49 +122,38 @@ impl Plan {
         }
     }
 
-    /// Sysctls of the host end, to be set before it is up. A pod must not move the host's routes, be told
-    /// to go elsewhere, or send from another's address (RFC 3704; the host has a route back to each).
-    pub(super) fn host_sysctls(&self) -> Wanted {
-        let mut sysctls = Vec::new();
-        if self.families().all(|family| family == Family::V4) {
-            // Setting a link up walks all IPv6 routes of the node (`rt6_sync_up`), of which each host end
-            // with IPv6 has some: without, a pod costs the same beside many others.
-            sysctls.push((
-                Sysctl::interface(Family::V6, &self.host, "disable_ipv6"),
-                "1",
-            ));
+    /// The host end's configuration for IPv4, to be set before it is up. A pod must not be told to go
+    /// elsewhere, tell the host to, or send from another's address (RFC 3704; the host has a route back to
+    /// each).
+    pub(super) fn host_ipv4(&self) -> &'static [(Ipv4Conf, u32)] {
+        if self.has(Family::V4) {
+            &[
+                (Ipv4Conf::SendRedirects, 0),
+                (Ipv4Conf::AcceptRedirects, 0),
+                (Ipv4Conf::RpFilter, 1),
+            ]
+        } else {
+            &[]
         }
-        for family in self.families() {
-            let keys: &[(&str, &str)] = match family {
-                Family::V4 => &[
-                    ("send_redirects", "0"),
-                    ("accept_redirects", "0"),
-                    ("rp_filter", "1"),
-                ],
-                Family::V6 => &[
-                    ("disable_ipv6", "0"),
-                    ("accept_ra", "0"),
-                    ("accept_redirects", "0"),
-                ],
-            };
-            sysctls.extend(
-                keys.iter()
-                    .map(|(key, value)| (Sysctl::interface(family, &self.host, key), *value)),
-            );
-        }
-        sysctls
     }
 
-    /// Sysctls of the pod's end: a runtime may start namespaces with IPv6 switched off.
-    pub(super) fn pod_sysctls(&self) -> Wanted {
-        let v6 = self.families().any(|family| family == Family::V6);
-        let on = || {
-            (
-                Sysctl::interface(Family::V6, &self.ifname, "disable_ipv6"),
-                "0",
-            )
+    /// The host end's configuration for IPv6, to be set before it is up: a pod must not move the host's
+    /// routes.
+    pub(super) fn host_ipv6(&self) -> Wanted {
+        let keys: &[_] = if self.has(Family::V6) {
+            &[("accept_ra", "0"), ("accept_redirects", "0")]
+        } else {
+            // Setting a link up walks all IPv6 routes of the node (`rt6_sync_up`), of which each host end
+            // with IPv6 has some: without, a pod costs the same beside many others.
+            &[("disable_ipv6", "1")]
         };
-        v6.then(on).into_iter().collect()
+        let key = |(key, value)| (Sysctl::interface(Family::V6, &self.host, key), value);
+        keys.iter().copied().map(key).collect()
+    }
+
+    /// Switches IPv6 on at one of the ends: a runtime may start namespaces without, a host its new links.
+    pub(super) fn with_ipv6(end: &LinkName) -> Wanted {
+        vec![(Sysctl::interface(Family::V6, end, "disable_ipv6"), "0")]
     }
 
     /// The result of ADD.

@@ -78,6 +78,22 @@ fn a_foreign_plugins_failure_is_passed_on_and_undone() {
 }
 
 #[test]
+fn a_foreign_plugin_that_does_not_read_can_still_say_why() {
+    let node = Node::new();
+    let path = node.bin().join("foreign");
+    let script = "#!/bin/sh\nexec 0<&-\necho '{\"code\": 11, \"msg\": \"not today\"}'\nexit 1\n";
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    // More than a pipe holds.
+    let conf = with(foreign(&node), "padding", "x".repeat(200_000));
+    let error = node.add(&container("c1"), &conf).unwrap_err();
+    assert_eq!(
+        (error.code, error.msg.as_str()),
+        (11, "IPAM plugin foreign: not today")
+    );
+}
+
+#[test]
 fn a_failure_after_a_foreign_add_is_undone_too() {
     let node = Node::new();
     install_foreign(

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use fairlead_cni_netlink::{Family, LinkName, Sysctl};
 use fairlead_e2e_lab::{can_reach, can_reach_udp, serve_echo};
 use serde_json::json;
 
@@ -37,6 +38,42 @@ fn two_pods_reach_each_other_over_both_families_and_leave_nothing() {
     node.del(&other, &conf).unwrap();
     node.del(&other, &conf).unwrap();
     before.assert_same(&node.state("fairlead"), "after DEL");
+}
+
+#[test]
+fn the_host_end_believes_no_pod() {
+    let node = node();
+    let result = node.add(&container("c1"), &node.direct()).unwrap();
+    let name = LinkName::new(result["interfaces"][0]["name"].as_str().unwrap()).unwrap();
+    for (family, key, value) in [
+        (Family::V4, "send_redirects", "0"),
+        (Family::V4, "accept_redirects", "0"),
+        (Family::V4, "rp_filter", "1"),
+        (Family::V6, "accept_ra", "0"),
+        (Family::V6, "accept_redirects", "0"),
+    ] {
+        let sysctl = Sysctl::interface(family, &name, key);
+        let found = node.host.run(|| sysctl.read()).unwrap().unwrap();
+        assert_eq!(found, value, "{family} {key}");
+    }
+}
+
+#[test]
+fn ipv6_works_where_new_links_have_none() {
+    let node = node();
+    node.forward();
+    node.sysctl("net/ipv6/conf/default/disable_ipv6", "1");
+    let (one, other) = (container("one"), container("other"));
+    for pod in [&one, &other] {
+        let off = Sysctl::new("net/ipv6/conf/default/disable_ipv6");
+        pod.ns.run(|| off.write("1")).unwrap().unwrap();
+    }
+    let first = node.add(&one, &node.direct()).unwrap();
+    let second = node.add(&other, &node.direct()).unwrap();
+    node.check(&one, &node.direct(), &first).unwrap();
+    let _echo = serve_echo(&other.ns, 7).unwrap();
+    let to = SocketAddr::new(address(&second, false), 7);
+    assert!(can_reach(&one.ns, to).unwrap());
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use fairlead_cni_netlink::{
-    AddressFlags, Batch, Family, LinkChange, LinkIndex, LinkName, Mac, Netlink, NewLink, OperState,
-    Peer, PortChange, Sysctl,
+    AddressFlags, Batch, Family, Ipv4Conf, LinkChange, LinkIndex, LinkName, Mac, Netlink, NewLink,
+    OperState, Peer, PortChange, Sysctl,
 };
 
 use super::conf::Conf;
@@ -14,7 +14,7 @@ use super::plan::Plan;
 use super::vlan;
 use crate::error::{PluginError, Result};
 use crate::pod::Pod;
-use crate::sysctls::{self, Wanted};
+use crate::sysctls;
 
 /// How long a port may take until the bridge forwards for it, and an address until it is known to be
 /// nobody else's (RFC 4862: one second and up to one more of delay), in seconds.
@@ -81,18 +81,24 @@ impl Port {
                 ..PortChange::of(index)
             });
         }
-        batch.set_link(&LinkChange::of(index).alias(&self.label).up());
+        // By itself, while the link is down: an alias makes the kernel tell all about the link again.
+        batch.set_link(&LinkChange::of(index).alias(&self.label));
+        batch.set_link(&LinkChange::of(index).up());
         Ok(host.send(&batch)?)
     }
 
     /// Gives the container's end its addresses and routes and sets it up.
     pub(super) fn set_pod_up(&self, conf: &Conf, plan: &Plan, pod: &mut Pod) -> Result<()> {
         let index = pod.netlink.index_of(&self.ifname)?;
-        let wanted = self.pod_sysctls(conf, plan);
-        if !wanted.is_empty() {
-            pod.ns.run(|| sysctls::ensure(&wanted))??;
+        if plan.has(Family::V6) {
+            pod.ns.run(|| self.set_pod_sysctls(conf))??;
         }
         let mut batch = Batch::new();
+        if plan.has(Family::V4) {
+            // A gratuitous ARP when the link comes up tells neighbours the new owner of an address.
+            let change = LinkChange::of(index).ipv4(&[(Ipv4Conf::ArpNotify, 1)]);
+            batch.set_link(&change);
+        }
         for address in plan.addresses(index) {
             batch.add_address(&address);
         }
@@ -103,33 +109,17 @@ impl Port {
         Ok(pod.netlink.send(&batch)?)
     }
 
-    /// A gratuitous ARP when the link comes up tells neighbours the new owner of an address. Duplicate
-    /// address detection is off unless asked for; a runtime may start namespaces without IPv6.
-    fn pod_sysctls(&self, conf: &Conf, plan: &Plan) -> Wanted {
-        let mut wanted = Wanted::new();
-        if plan.has(Family::V4) {
-            wanted.push((
-                Sysctl::interface(Family::V4, &self.ifname, "arp_notify"),
-                "1",
-            ));
-        }
-        if !plan.has(Family::V6) {
-            return wanted;
-        }
-        let dad = if conf.enable_dad { "1" } else { "0" };
-        let mut keys = vec![
-            ("disable_ipv6", "0"),
-            ("keep_addr_on_down", "1"),
-            ("accept_dad", dad),
-        ];
+    /// Duplicate address detection is off unless asked for; a runtime may start namespaces without IPv6.
+    fn set_pod_sysctls(&self, conf: &Conf) -> Result<()> {
+        let key = |key, value| (Sysctl::interface(Family::V6, &self.ifname, key), value);
+        sysctls::ensure(&vec![key("disable_ipv6", "0")])?;
+        let mut wanted = vec![key("keep_addr_on_down", "1")];
         if conf.enable_dad {
-            keys.push(("enhanced_dad", "1"));
+            wanted.extend([key("accept_dad", "1"), key("enhanced_dad", "1")]);
+        } else {
+            wanted.push(key("accept_dad", "0"));
         }
-        wanted.extend(
-            keys.iter()
-                .map(|(key, value)| (Sysctl::interface(Family::V6, &self.ifname, key), *value)),
-        );
-        wanted
+        sysctls::set(&wanted)
     }
 
     /// Returns when the bridge forwards for the port. The kernel notices the carrier in its own time, and
