@@ -245,3 +245,26 @@ fn every_metric_of_the_agent_is_described() {
         .collect();
     assert!(missing.is_empty(), "not in docs/metrics.md: {missing:?}");
 }
+
+#[test]
+fn every_sysctl_of_the_agent_is_in_the_page_of_permissions() {
+    let source = read(&root().join("agent/src/kernel/sysctl.rs"));
+    let rows = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("//! | `"));
+    let keys: Vec<String> = rows
+        .filter_map(|row| row.split_once(" | "))
+        .flat_map(|(keys, _)| keys.split(", "))
+        .map(|key| key.trim_matches('`').replace('/', "."))
+        .collect();
+    assert!(keys.len() > 8, "only {keys:?} found");
+    let page = read(&root().join("docs/permissions.md"));
+    let missing: Vec<_> = keys
+        .iter()
+        .filter(|key| !page.contains(&format!("`{key}`")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "not in docs/permissions.md: {missing:?}"
+    );
+}
