@@ -16,7 +16,7 @@ use crate::quiet::Watch;
 const SOME: u64 = 2_000;
 
 /// How often a run may be repeated because its control, to which nothing happened, lost packets too.
-const RUNS: usize = 5;
+pub(crate) const RUNS: usize = 5;
 
 /// Two nodes to which something happens, `n0` and `n2`, and two to which nothing does, each with a pod.
 struct Stage {

@@ -104,6 +104,45 @@ fn a_device_of_somebody_else_is_told_and_not_touched() -> Result<()> {
 }
 
 #[test]
+fn a_device_of_somebody_else_with_our_network_and_port_is_told_and_not_touched() -> Result<()> {
+    let cluster = Cluster::new(Families::V4, &PAIR)?;
+    ip(
+        cluster.ns(0),
+        "link add flannel.76 type vxlan id 76 dstport 4789",
+    )?;
+    let agent = cluster.start(0, "")?;
+    agent.wait_condition(
+        "VniTaken: link flannel.76 has VNI 76 and port 4789, as Fairlead's overlay device fl-vxlan",
+    )?;
+    ip(cluster.ns(0), "link show flannel.76")?;
+    ip(cluster.ns(0), "link del flannel.76")?;
+    agent.wait_no_condition("VniTaken")?;
+    agent.wait_ready()
+}
+
+#[test]
+fn two_nodes_whose_names_give_one_hardware_address_are_told_and_the_rest_works() -> Result<()> {
+    let cluster = Cluster::new(Families::V4, &THREE)?;
+    for (name, at) in [("worker-836440", 90), ("worker-1407122", 91)] {
+        let address = format!("198.18.1.{at}").parse()?;
+        cluster.write(name, &object(name, &[address], &ranges(at)))?;
+    }
+    let agents = cluster.start_all_anyhow()?;
+    agents[0].wait_condition(
+        "MacClash: nodes worker-1407122 and worker-836440 have the same hardware address \
+         72:6c:05:48:2e:f0 on the overlay, which follows from their names; pods of worker-836440 \
+         cannot be reached: give it another name",
+    )?;
+    let routes = ip(cluster.ns(0), "route show proto 76")?;
+    assert!(
+        routes.contains("10.244.91.0/24") && !routes.contains("10.244.90.0/24"),
+        "{routes}"
+    );
+    let (one, other) = (cluster.pod(0, "one")?, cluster.pod(2, "other")?);
+    wait_mesh(&[&one, &other])
+}
+
+#[test]
 fn a_foreign_route_in_the_way_is_told_and_left() -> Result<()> {
     let cluster = Cluster::new(Families::V4, &THREE)?;
     ip(cluster.ns(0), "route add 10.244.2.0/24 via 198.18.0.254")?;

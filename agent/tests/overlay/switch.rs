@@ -1,12 +1,13 @@
 //! A running cluster changes its mode: direct → vxlan → direct.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use fairlead_cni_netlink::Family;
-use fairlead_e2e_lab::{Families, Flow, Snapshot};
+use fairlead_e2e_lab::{Families, Flow, Passed, Snapshot};
 
 use crate::agent::{Agent, LIMIT};
 use crate::cluster::{Cluster, nft};
-use crate::pod::wait_mesh;
+use crate::life::RUNS;
+use crate::pod::{Pod, wait_mesh};
 
 /// One subnet of two nodes: `direct` knows no other.
 fn two() -> Result<Cluster> {
@@ -18,6 +19,7 @@ fn two() -> Result<Cluster> {
 }
 
 const DIRECT: &str = "network: {mode: direct}";
+const CROSS: &str = "network: {mode: vxlan, vxlan: {tunnel: crossSubnet}}";
 const VXLAN: &str = "network: {mode: vxlan, vxlan: {tunnel: always}}";
 
 /// Ends the agents, if any, and starts them with other keys, one node after the other.
@@ -104,26 +106,62 @@ fn pods_of_each_mode_outlive_the_switch_and_are_deleted_cleanly() -> Result<()> 
     Ok(())
 }
 
-#[test]
-fn what_a_switch_costs_a_flow_is_counted_and_it_goes_on() -> Result<()> {
+/// Switches two nodes, with one agent after the other, under a flow between their pods, and counts what is lost.
+fn cost(
+    cluster: &Cluster,
+    agents: Vec<Agent>,
+    pods: &[Pod; 2],
+    keys: &str,
+) -> Result<(Vec<Agent>, Passed)> {
+    let to = pods[1].ip(Family::V4)?;
+    let flow = Flow::start(&pods[0].ns, &pods[1].ns, to, 5001)?;
+    flow.wait_arrived(1_000, LIMIT)?;
+    let agents = switch(cluster, agents, keys)?;
+    flow.wait_arrived(1_000, LIMIT)?;
+    Ok((agents, flow.finish()?))
+}
+
+/// Two nodes in mode `direct` with a pod each.
+fn direct() -> Result<(Cluster, Vec<Agent>, [Pod; 2])> {
     let cluster = two()?;
     let agents = switch(&cluster, Vec::new(), DIRECT)?;
     let pods = [cluster.pod(0, "p0")?, cluster.pod(1, "p1")?];
     wait_mesh(&[&pods[0], &pods[1]])?;
-    let mut agents = agents;
+    Ok((cluster, agents, pods))
+}
+
+#[test]
+fn a_switch_that_puts_all_into_the_tunnel_costs_a_moment_and_the_flow_goes_on() -> Result<()> {
+    let (cluster, mut agents, pods) = direct()?;
     for (keys, name) in [(VXLAN, "direct to vxlan"), (DIRECT, "vxlan to direct")] {
-        let to = pods[1].ip(Family::V4)?;
-        let flow = Flow::start(&pods[0].ns, &pods[1].ns, to, 5001)?;
-        flow.wait_arrived(1_000, LIMIT)?;
-        agents = switch(&cluster, agents, keys)?;
-        flow.wait_arrived(1_000, LIMIT)?;
-        let passed = flow.finish()?;
-        println!(
-            "{name}: {} of {} packets lost, {:?} in all",
-            passed.lost(),
-            passed.sent,
-            passed.gap()
-        );
+        let passed;
+        (agents, passed) = cost(&cluster, agents, &pods, keys)?;
+        let (lost, sent, gap) = (passed.lost(), passed.sent, passed.gap());
+        println!("{name}: {lost} of {sent} packets lost, {gap:?} in all");
     }
     Ok(())
+}
+
+#[test]
+fn a_switch_that_leaves_neighbours_their_direct_routes_loses_nothing() -> Result<()> {
+    let (cluster, mut agents, pods) = direct()?;
+    // Nothing happens to these.
+    let (other, _others, control) = direct()?;
+    for _ in 0..RUNS {
+        let to = control[1].ip(Family::V4)?;
+        let beside = Flow::start(&control[0].ns, &control[1].ns, to, 5001)?;
+        let mut lost = 0;
+        for keys in [CROSS, DIRECT] {
+            let passed;
+            (agents, passed) = cost(&cluster, agents, &pods, keys)?;
+            lost += passed.lost();
+        }
+        let control = beside.finish()?;
+        if lost == 0 {
+            return Ok(());
+        }
+        ensure!(control.lost() > 0, "lost: {lost}, not {control:?}");
+    }
+    drop(other);
+    anyhow::bail!("this machine loses packets of its own: {RUNS} controls lost some")
 }
