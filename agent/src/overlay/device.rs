@@ -100,7 +100,7 @@ impl Device {
                 });
                 return Kept::Foreign;
             }
-            Some(link) if self.has_options(link) => {
+            Some(link) if self.has_fixed_options(link) => {
                 trouble.value(self.change(netlink, link, metrics))
             }
             other => {
@@ -129,28 +129,41 @@ impl Device {
         }
     }
 
-    /// Whether a device has all options that cannot be changed, and those that need not be.
-    fn has_options(&self, link: &Link) -> bool {
+    /// Whether a device has all options that cannot be changed.
+    fn has_fixed_options(&self, link: &Link) -> bool {
         let LinkKind::Vxlan(actual) = &link.kind else {
             return false;
         };
-        let known = Vxlan {
-            ageing: None,
-            df: None,
-            flow_label: None,
-            udp6_zero_csum_tx: None,
-            udp6_zero_csum_rx: None,
-            collect_metadata: None,
-            // Written as it was asked for, reported as the system's.
-            port_range: actual.port_range.filter(|range| *range != (0, 0)),
-            ..(**actual).clone()
+        let family = |options: &Vxlan| options.local.map(|local| local.is_ipv4());
+        let fixed = |options: &Vxlan| Vxlan {
+            // No range is the system's.
+            port_range: options.port_range.filter(|range| *range != (0, 0)),
+            udp_csum: options.udp_csum,
+            port: options.port,
+            ..Vxlan::new(options.vni)
         };
-        let wanted = Vxlan {
-            port_range: self.options.port_range.filter(|range| *range != (0, 0)),
-            ..self.options.clone()
+        let plain = actual.link.is_none()
+            && actual.remote.is_none()
+            && !actual.ttl_inherit
+            && actual.collect_metadata != Some(true);
+        plain && family(actual) == family(&self.options) && fixed(actual) == fixed(&self.options)
+    }
+
+    /// The options that can be changed in place, if any differs.
+    fn changed_options(&self, link: &Link) -> Option<Vxlan> {
+        let loose = |options: &Vxlan| Vxlan {
+            local: options.local,
+            ttl: options.ttl,
+            tos: options.tos,
+            learning: options.learning,
+            ..Vxlan::new(options.vni)
         };
-        let ours = actual.collect_metadata != Some(true) && !actual.ttl_inherit;
-        ours && known == wanted
+        let actual = match &link.kind {
+            LinkKind::Vxlan(actual) => loose(actual),
+            _ => return None,
+        };
+        let wanted = loose(&self.options);
+        (actual != wanted).then_some(wanted)
     }
 
     /// Whether the kernel refuses our device while `link` is there.
@@ -195,6 +208,9 @@ impl Device {
         }
         if link.mtu != self.mtu {
             (change, differs) = (change.mtu(self.mtu), true);
+        }
+        if let Some(options) = self.changed_options(link) {
+            (change, differs) = (change.vxlan(options), true);
         }
         if !link.is_up() {
             (change, differs) = (change.up(), true);

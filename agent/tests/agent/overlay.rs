@@ -349,6 +349,56 @@ fn changed_options_make_the_device_again_and_mode_direct_removes_it() -> Result<
 }
 
 #[test]
+fn a_new_address_of_this_node_changes_the_device_in_place() -> Result<()> {
+    let cluster = Cluster::new(Families::V4)?;
+    let ns = cluster.ns(0);
+    let agent = first(&cluster, VXLAN)?;
+    let before = state(ns)?;
+    let mut monitor = ns
+        .netns()
+        .run(|| Monitor::open(&[Group::Link, Group::Neighbour]))??;
+    ip(ns, "address add 198.18.0.77/24 dev eth0")?;
+    std::fs::write(
+        cluster.nodes.path().join("n0.yaml"),
+        object("n0", &["198.18.0.77".parse()?], &ranges(0)),
+    )?;
+    agent.wait("the device's address follows", || {
+        Ok(state(ns)? == before.replace("local: Some(198.18.0.1)", "local: Some(198.18.0.77)"))
+    })?;
+    let gone = |event: &Event| matches!(event, Event::LinkGone(_) | Event::FdbGone(_));
+    assert!(!monitor.read()?.iter().any(gone));
+    Ok(())
+}
+
+#[test]
+fn of_two_nodes_with_one_hardware_address_the_first_is_reached_and_both_are_told() -> Result<()> {
+    let cluster = Cluster::new(Families::V4)?;
+    for (name, number) in [("node-1868740", 40), ("node-5737987", 50)] {
+        let text = object(
+            name,
+            &[format!("198.18.1.{number}").parse()?],
+            &[format!("10.244.{number}.0/24")],
+        );
+        std::fs::write(cluster.nodes.path().join(format!("{name}.yaml")), text)?;
+    }
+    let agent = cluster.agent(0, VXLAN)?;
+    agent.wait_condition(
+        "MacClash: nodes node-1868740 and node-5737987 have the same hardware address 3a:5d:bf:d6:b4:9c on \
+         the overlay, which follows from their names; pods of node-5737987 cannot be reached: give it another name",
+    )?;
+    let text = state(cluster.ns(0))?;
+    assert!(
+        text.contains("10.244.2.0/24 by object") && text.contains("10.244.40.0/24 by object"),
+        "{text}"
+    );
+    assert!(!text.contains("10.244.50.0/24"), "{text}");
+    // Beside them and n2 it is n1, whose IPv6 range has no direct way here.
+    assert_eq!(agent.metric("fairlead_overlay_peers_wanted")?, 4);
+    assert_eq!(agent.metric("fairlead_overlay_peers_actual")?, 3);
+    Ok(())
+}
+
+#[test]
 fn a_device_of_somebody_else_is_left_alone_and_told_and_direct_routes_stand() -> Result<()> {
     let cluster = Cluster::new(Families::V4)?;
     let ns = cluster.ns(0);
