@@ -99,7 +99,7 @@ pub enum Condition {
     /// `direct` needs peers without a gateway in between.
     #[error(
         "node {node} at {address} is reached through gateway {gateway}, but network.mode direct \
-         needs all nodes in one subnet; its pods cannot be reached"
+         needs all nodes in one subnet; its pods cannot be reached: set network.mode to vxlan"
     )]
     OffSubnet {
         /// The peer.
@@ -395,7 +395,7 @@ mod tests {
                 gateway: "192.0.2.254".parse().unwrap(),
             }),
             "node n2 at 198.51.100.2 is reached through gateway 192.0.2.254, but network.mode direct \
-             needs all nodes in one subnet; its pods cannot be reached"
+             needs all nodes in one subnet; its pods cannot be reached: set network.mode to vxlan"
         );
         assert_eq!(
             text(Condition::ForeignConfiguration {

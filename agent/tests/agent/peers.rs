@@ -38,7 +38,7 @@ fn a_peer_behind_a_gateway_is_an_error_condition_and_gets_no_route() -> Result<(
     let agent = cluster.agent(0, "")?;
     agent.wait_condition(
         "OffSubnet: node far at 198.51.100.9 is reached through gateway 192.0.2.254, but \
-         network.mode direct needs all nodes in one subnet; its pods cannot be reached",
+         network.mode direct needs all nodes in one subnet; its pods cannot be reached: set network.mode to vxlan",
     )?;
     agent.wait_ready()?;
     assert_eq!(routed(cluster.ns(0))?, 2, "only the near peer");
