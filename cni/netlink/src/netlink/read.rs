@@ -273,6 +273,29 @@ impl Netlink {
         self.list(request, &object, neighbour::NEW, Neighbour::read)
     }
 
+    /// The neighbour with an address on a link, if there is one.
+    pub fn neighbour(
+        &mut self,
+        link: LinkIndex,
+        ip: IpAddr,
+    ) -> Result<Option<Neighbour>, NetlinkError> {
+        let mut request = request(neighbour::GET, |w| {
+            let (state, flags) = (NeighbourState(0), NeighbourFlags(0));
+            neighbour::put_header(w, Family::of(ip).number(), link, state, flags);
+            w.ip(neighbour::attr::DST, ip);
+        });
+        let object = || format!("neighbour {ip} on link {link}");
+        let found = self
+            .socket
+            .ask(&mut request, &object, Operation::Read, |m| {
+                Neighbour::read(m.body)
+            });
+        match found {
+            Err(error) if error.is_not_found() => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
     /// Forwarding entries of all bridges and VXLAN devices, or of one port or device.
     pub fn fdb(&mut self, link: Option<LinkIndex>) -> Result<Vec<FdbEntry>, NetlinkError> {
         let request = neighbour_request(neighbour::BRIDGE, link);

@@ -31,14 +31,10 @@ fn permanent_neighbours_of_both_families_stand() {
             ..neighbour.clone()
         };
         bench.netlink.replace_neighbour(&moved).unwrap();
-        let all = bench.netlink.neighbours(Family::of(neighbour.ip)).unwrap();
-        assert_eq!(
-            all.iter()
-                .find(|found| found.ip == neighbour.ip)
-                .unwrap()
-                .mac,
-            moved.mac
-        );
+        let one = bench.netlink.neighbour(bench.link, neighbour.ip).unwrap();
+        assert_eq!(one.unwrap().mac, moved.mac);
+        let lo = bench.netlink.index_of(&name("lo")).unwrap();
+        assert_eq!(bench.netlink.neighbour(lo, neighbour.ip).unwrap(), None);
 
         bench.netlink.delete_neighbour(&neighbour).unwrap();
         let all = bench.netlink.neighbours(Family::of(neighbour.ip)).unwrap();

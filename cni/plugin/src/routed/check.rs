@@ -1,6 +1,8 @@
 //! CHECK of a routed attachment: what the result and the plan behind it say against the kernel.
 
-use fairlead_cni_netlink::{Family, Link, LinkName, Neighbour, Netlink, RouteFilter};
+use fairlead_cni_netlink::{
+    Family, Link, LinkName, Neighbour, Netlink, Route, RouteFilter, RouteLookup,
+};
 use fairlead_cni_node::owned::ROUTE_PROTOCOL;
 use fairlead_cni_spec::{AddResult, Attachment, Interface};
 
@@ -37,7 +39,7 @@ pub(super) fn check(
     neighbours(&mut pod.netlink, &plan.pod_side(inside.index), &place)?;
     let side = plan.host_side(outside.index);
     neighbours(&mut host, &side, ON_HOST)?;
-    host_routes(&mut host, &side, &plan, &outside)
+    host_routes(&mut host, &side, &outside)
 }
 
 /// The plan as it would be for the ends that there are.
@@ -60,14 +62,8 @@ fn plan(
 }
 
 fn neighbours(netlink: &mut Netlink, side: &Side, place: &str) -> Result<()> {
-    let mut actual: Vec<Neighbour> = Vec::new();
-    for family in Family::ALL {
-        if side.neighbours.iter().any(|n| Family::of(n.ip) == family) {
-            actual.extend(netlink.neighbours(family)?);
-        }
-    }
+    // One by one: a list of all grows with the pods of the node.
     for wanted in &side.neighbours {
-        let same = |n: &&Neighbour| n.link == wanted.link && n.ip == wanted.ip;
         let object = || format!("the neighbour entry of {}", wanted.ip);
         let shown = |n: &Neighbour| {
             format!(
@@ -77,7 +73,7 @@ fn neighbours(netlink: &mut Netlink, side: &Side, place: &str) -> Result<()> {
                 n.state
             )
         };
-        match actual.iter().find(same) {
+        match netlink.neighbour(wanted.link, wanted.ip)? {
             None => {
                 return Err(PluginError::Missing {
                     object: object(),
@@ -87,7 +83,7 @@ fn neighbours(netlink: &mut Netlink, side: &Side, place: &str) -> Result<()> {
             Some(found) if (found.mac, found.state) != (wanted.mac, wanted.state) => {
                 return Err(PluginError::Differs {
                     object: format!("{} {place}", object()),
-                    found: shown(found),
+                    found: shown(&found),
                     wanted: shown(wanted),
                 });
             }
@@ -97,20 +93,33 @@ fn neighbours(netlink: &mut Netlink, side: &Side, place: &str) -> Result<()> {
     Ok(())
 }
 
-fn host_routes(host: &mut Netlink, side: &Side, plan: &Plan, outside: &Link) -> Result<()> {
-    let mut actual = Vec::new();
-    for family in plan.families() {
-        actual.extend(host.routes_where(RouteFilter {
-            protocol: Some(ROUTE_PROTOCOL),
-            link: Some(outside.index),
-            ..RouteFilter::all(family)
-        })?);
+fn host_routes(host: &mut Netlink, side: &Side, outside: &Link) -> Result<()> {
+    for route in &side.routes {
+        if !stands(host, route, outside)? {
+            return Err(PluginError::Missing {
+                object: format!("the route to {} over {}", route.destination, outside.name),
+                place: ON_HOST.to_owned(),
+            });
+        }
     }
-    match side.routes.iter().find(|route| !actual.contains(route)) {
-        None => Ok(()),
-        Some(route) => Err(PluginError::Missing {
-            object: format!("the route to {} over {}", route.destination, outside.name),
-            place: ON_HOST.to_owned(),
-        }),
+    Ok(())
+}
+
+/// Whether a route is there. The kernel finds it at once, unless a rule of somebody else leads past it: the
+/// list tells then, which grows with the pods of the node.
+fn stands(host: &mut Netlink, route: &Route, outside: &Link) -> Result<bool> {
+    let to = route.destination.ip();
+    let entry = RouteLookup {
+        entry: true,
+        ..RouteLookup::to(to)
+    };
+    if host.lookup(&entry).is_ok_and(|found| found == *route) {
+        return Ok(true);
     }
+    let ours = RouteFilter {
+        protocol: Some(ROUTE_PROTOCOL),
+        link: Some(outside.index),
+        ..RouteFilter::all(Family::of(to))
+    };
+    Ok(host.routes_where(ours)?.contains(route))
 }

@@ -11,6 +11,7 @@
 
 mod addresses;
 mod bridge;
+mod crowd;
 mod direct;
 mod frame;
 mod guard;
