@@ -86,13 +86,15 @@ impl LeaseFile {
     }
 }
 
-/// The addresses of a node's pods that have a network of their own.
+/// The addresses of a node's pods that have a network of their own and have not ended.
 pub(crate) fn of_pods(cluster: &Cluster, node: &str) -> Result<BTreeSet<IpAddr>> {
     let field = format!("--field-selector=spec.nodeName={node}");
     let pods = kubectl::json(cluster, &["get", "pods", "--all-namespaces", &field])?;
     let mut all = BTreeSet::new();
     for pod in array(&pods["items"]) {
-        if pod["spec"]["hostNetwork"] == true {
+        let phase = pod["status"]["phase"].as_str();
+        let has_ended = matches!(phase, Some("Succeeded" | "Failed"));
+        if has_ended || pod["spec"]["hostNetwork"] == true {
             continue;
         }
         for ip in array(&pod["status"]["podIPs"]) {

@@ -50,7 +50,8 @@ pub(crate) fn router(cluster: &Cluster, router: &Process) -> Result<()> {
 /// The cable to a node, its addresses and its default routes.
 pub(crate) fn node(cluster: &Cluster, router: &Process, node: &Process, index: u8) -> Result<()> {
     let subnet = cluster.subnet(index);
-    cable(router, node, &format!("v{index}"), Some(&subnet.switch()))?;
+    let near = format!("v{index}");
+    cable(router, node, &near, index, Some(&subnet.switch()))?;
     let ((v4, v6), gateway) = (subnet.node(index), subnet.router());
     let script = format!(
         "link set lo up\n\
@@ -68,7 +69,7 @@ pub(crate) fn node(cluster: &Cluster, router: &Process, node: &Process, index: u
 /// lost there.
 pub(crate) fn outside(cluster: &Cluster, router: &Process, outside: &Process) -> Result<()> {
     let (v4, v6) = WORLD;
-    cable(router, outside, "world0", None)?;
+    cable(router, outside, "world0", 0, None)?;
     let near = format!(
         "address replace {v4}.1/24 dev world0\n\
          address replace {v6}:1/64 dev world0 nodad\n"
@@ -141,13 +142,20 @@ fn routes_to(subnets: u8, nodes: &[Node], table: &str) -> Result<String> {
     Ok(script)
 }
 
-/// A veth pair from the router to a member, whose end is always `eth0`.
-fn cable(router: &Process, far: &Process, near: &str, switch: Option<&str>) -> Result<()> {
+/// A veth pair from the router to a member, whose end is always `eth0` and keeps its MAC address over
+/// restarts, as a network card does.
+fn cable(
+    router: &Process,
+    far: &Process,
+    near: &str,
+    number: u8,
+    switch: Option<&str>,
+) -> Result<()> {
     let mut script = String::new();
     if !finds(far, &["link", "show", "dev", UPLINK])? {
         writeln!(
             script,
-            "link add {near} type veth peer name {UPLINK} netns {}",
+            "link add {near} type veth peer name {UPLINK} address 02:00:00:00:00:{number:02x} netns {}",
             far.pid
         )?;
     }

@@ -9,20 +9,21 @@ use anyhow::{Context, Result};
 use crate::plan::{Cluster, Member};
 use crate::this;
 
-/// kube-proxy's tables and what the kubelet has in iptables come and go by themselves.
+/// A link's peer is another after every start of the node. kube-proxy's tables and what the kubelet has in iptables come and go by themselves. Forwarding,
+/// which stays on, gives every link the anycast routes and multicast groups of a router.
 const SCRIPT: &str = "\
 set -eu
-ip -o link
+ip -o link | sed 's/@[^:]*:/:/'
 ip -o address
 for family in -4 -6; do
-  ip $family route show table all
+  ip $family route show table all | grep -v ^anycast || true
   ip $family rule
   ip $family nexthop
   ip $family neigh show nud permanent
 done
-bridge fdb
+bridge fdb | grep -v ^33:33: || true
 nft list tables | grep -Ev 'kube-proxy|table ip6? (filter|mangle|nat)$' || true
-nft list ruleset | grep fairlead || true
+nft list ruleset | grep -E 'table .*fairlead|comment .*fairlead' || true
 for folder in /opt/cni/bin /etc/cni/net.d /run/fairlead /var/lib/cni/networks; do
   if [ -d $folder ]; then find $folder -mindepth 1; fi
 done
@@ -31,7 +32,10 @@ done
 /// Keeps what each node is before the chart is first installed.
 pub(crate) fn save_before_install(cluster: &Cluster) -> Result<()> {
     for node in cluster.node_members() {
-        fs::write(file(cluster, node), read(cluster, node)?)?;
+        let file = file(cluster, node);
+        if !file.exists() {
+            fs::write(file, read(cluster, node)?)?;
+        }
     }
     Ok(())
 }

@@ -46,6 +46,15 @@ impl<'a> Workload<'a> {
     /// Starts the pods and waits until all run.
     pub(crate) fn start(cluster: &'a Cluster, progress: &Progress) -> Result<Self> {
         let wanted = pod_count(cluster);
+        // What is put into a namespace on its way out goes with it.
+        progress.wait("pods of before to be gone", LIMIT, || {
+            let get = ["get", "namespace", NAMESPACE, "--ignore-not-found"];
+            let phase = kubectl::run(
+                cluster,
+                &[&get[..], &["-o", "jsonpath={.status.phase}"]].concat(),
+            )?;
+            Ok((phase != "Terminating").then_some(()))
+        })?;
         let mut apply = Command::new(cluster.tool("kubectl"));
         apply
             .arg("--kubeconfig")
