@@ -1,7 +1,8 @@
-//! Whether a foreign chain drops pod traffic, and what would open it: the pure part.
+//! Whether a foreign chain drops pod traffic, and what would open it.
 
 use std::collections::BTreeSet;
 
+use fairlead_cni_netlink::NetlinkError;
 use fairlead_cni_netlink::nft::{
     Chain, ChainKind, Expr, Field, Hook, Rule, TableFamily, Test, Verdict,
 };
@@ -9,6 +10,9 @@ use fairlead_cni_node::owned::{
     AGENT_TABLE, FORWARD_ACCEPT_COMMENT, FORWARD_MARK, HOST_LINK_PREFIX, PLUGIN_TABLE,
 };
 use ipnetwork::IpNetwork;
+
+use super::probe::{Probe, verdict};
+use super::table::Contents;
 
 /// The families that pods have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,37 +51,87 @@ pub fn concerns(chain: &Chain, families: Families) -> bool {
     seen && filters && !ours
 }
 
-/// What a chain does to forwarded packets that no rule of it speaks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Judgement {
-    /// What drops them, if anything does.
-    pub drops: Option<String>,
-    /// Somebody has let pod traffic through: with our command, or altogether.
-    pub opened: bool,
-}
-
-/// Judges `chain` by itself and by `rules`, those of its whole table.
-#[must_use]
-pub fn judge(chain: &Chain, rules: &[Rule]) -> Judgement {
-    let last = rules
-        .iter()
-        .filter(|rule| rule.chain == chain.name && is_unconditional(rule))
-        .find_map(verdict_of);
-    let drops = match last {
-        Some(Final::Drop) => Some("a rule drops everything that is left".to_owned()),
-        Some(Final::Reject) => Some("a rule rejects everything that is left".to_owned()),
-        None if chain.drops_by_policy() => Some("policy drop".to_owned()),
-        Some(Final::Accept) | None => None,
+/// What in `chain` drops one of the packets `probes` for good, if anything does. Our own rule does not count.
+///
+/// # Errors
+///
+/// Those of `table`, the chain's.
+pub fn drops(
+    chain: &Chain,
+    probes: &[Probe],
+    table: &mut impl Contents,
+) -> Result<Option<String>, NetlinkError> {
+    let seen = |probe: &&Probe| match chain.table.family {
+        TableFamily::Ip => probe.source.is_ipv4(),
+        TableFamily::Ip6 => probe.source.is_ipv6(),
+        _ => true,
     };
-    // The rule may be in a chain that this one jumps to, such as DOCKER-USER.
-    let opened = rules.iter().any(carries_our_comment);
-    Judgement { drops, opened }
+    for probe in probes.iter().filter(seen) {
+        match walk(chain, &chain.name, probe, table, DEEPEST)? {
+            End::Dropped(why) => return Ok(Some(why)),
+            End::Left if chain.drops_by_policy() => return Ok(Some("policy drop".to_owned())),
+            End::Left | End::Accepted => {}
+        }
+    }
+    Ok(None)
 }
 
-enum Final {
-    Accept,
-    Drop,
-    Reject,
+/// How deep chains may jump into each other (`NFT_JUMP_STACK_SIZE`).
+const DEEPEST: usize = 16;
+
+/// How the way through a chain ends.
+enum End {
+    /// Let through.
+    Accepted,
+    /// Dropped, and by what.
+    Dropped(String),
+    /// No rule decided.
+    Left,
+}
+
+/// Follows `probe` through the chain called `name`, which `base` leads to.
+fn walk(
+    base: &Chain,
+    name: &str,
+    probe: &Probe,
+    table: &mut impl Contents,
+    deepest: usize,
+) -> Result<End, NetlinkError> {
+    let ours = our_rule(base);
+    for rule in table.rules(name)?.iter().filter(|rule| !rule.same(&ours)) {
+        let verdict = verdict(rule, probe, &mut |set, key| table.find(set, key))?;
+        match verdict {
+            Some(Verdict::Accept) => return Ok(End::Accepted),
+            Some(Verdict::Drop) => return Ok(End::Dropped(blame(rule, base, probe))),
+            Some(Verdict::Return) => return Ok(End::Left),
+            Some(Verdict::Jump(to)) if deepest > 0 => {
+                match walk(base, &to, probe, table, deepest - 1)? {
+                    End::Left => {}
+                    end => return Ok(end),
+                }
+            }
+            Some(Verdict::Goto(to)) if deepest > 0 => {
+                return walk(base, &to, probe, table, deepest - 1);
+            }
+            _ => {}
+        }
+    }
+    Ok(End::Left)
+}
+
+/// Says which rule it is.
+fn blame(rule: &Rule, base: &Chain, probe: &Probe) -> String {
+    let does = match rule.verdict() {
+        Some(Verdict::Drop) => "drops",
+        _ => "rejects",
+    };
+    if rule.chain == base.name && is_unconditional(rule) {
+        format!("a rule {does} everything that is left")
+    } else if rule.chain == base.name {
+        format!("a rule {does} {probe}")
+    } else {
+        format!("a rule in chain {} {does} {probe}", rule.chain)
+    }
 }
 
 /// Whether every packet reaches the end of `rule`.
@@ -87,32 +141,6 @@ fn is_unconditional(rule: &Rule) -> bool {
         Expr::Other { name, .. } => ["log", "target"].contains(&name.as_str()),
         _ => false,
     })
-}
-
-/// What `rule` does with a packet that reaches its end, if that ends the judgement.
-fn verdict_of(rule: &Rule) -> Option<Final> {
-    rule.expressions
-        .iter()
-        .find_map(|expression| match expression {
-            Expr::Verdict(Verdict::Accept) => Some(Final::Accept),
-            Expr::Verdict(Verdict::Drop) => Some(Final::Drop),
-            Expr::Reject { .. } => Some(Final::Reject),
-            // iptables' REJECT where the kernel has no native one.
-            Expr::Other { name, data } if name == "target" && contains(data, b"REJECT") => {
-                Some(Final::Reject)
-            }
-            _ => None,
-        })
-}
-
-/// By nftables' own comment, or by iptables' match of that name.
-fn carries_our_comment(rule: &Rule) -> bool {
-    let native = rule.comment.as_deref() == Some(FORWARD_ACCEPT_COMMENT);
-    native
-        || rule.expressions.iter().any(|expression| match expression {
-            Expr::Other { data, .. } => contains(data, FORWARD_ACCEPT_COMMENT.as_bytes()),
-            _ => false,
-        })
 }
 
 pub(super) fn contains(data: &[u8], part: &[u8]) -> bool {
@@ -167,130 +195,4 @@ pub fn iptables_command(program: &str, chain: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use fairlead_cni_netlink::nft::{Base, Key, Policy, TableName};
-
-    use super::*;
-
-    const BOTH: Families = Families { v4: true, v6: true };
-
-    fn chain(family: TableFamily, table: &str, name: &str, policy: Policy) -> Chain {
-        let base = Base {
-            hook: Hook::Forward,
-            kind: ChainKind::Filter,
-            priority: 0,
-            policy,
-            device: None,
-        };
-        Chain::base(&TableName::new(family, table), name, base)
-    }
-
-    fn docker() -> Chain {
-        chain(TableFamily::Ip, "filter", "FORWARD", Policy::Drop)
-    }
-
-    fn firewalld() -> Chain {
-        chain(
-            TableFamily::Inet,
-            "firewalld",
-            "filter_FORWARD",
-            Policy::Accept,
-        )
-    }
-
-    #[test]
-    fn a_policy_of_drop_drops() {
-        assert_eq!(
-            judge(&docker(), &[]),
-            Judgement {
-                drops: Some("policy drop".to_owned()),
-                opened: false
-            }
-        );
-        assert_eq!(judge(&firewalld(), &[]).drops, None);
-    }
-
-    #[test]
-    fn a_last_rule_without_conditions_decides() {
-        let chain = firewalld();
-        let some = Rule::new(&chain.table, &chain.name)
-            .when(Field::IifName, Test::Is(Key::raw(b"eth0")))
-            .deny();
-        assert_eq!(judge(&chain, std::slice::from_ref(&some)).drops, None);
-        let reject = Rule::new(&chain.table, &chain.name)
-            .counter()
-            .then(Expr::Reject { kind: 2, code: 3 });
-        assert_eq!(
-            judge(&chain, &[some.clone(), reject]).drops.as_deref(),
-            Some("a rule rejects everything that is left")
-        );
-        let drop = Rule::new(&chain.table, &chain.name).deny();
-        assert_eq!(
-            judge(&chain, std::slice::from_ref(&drop)).drops.as_deref(),
-            Some("a rule drops everything that is left")
-        );
-        let accept = Rule::new(&chain.table, &chain.name).accept();
-        assert_eq!(judge(&chain, &[accept, drop]).drops, None);
-    }
-
-    #[test]
-    fn our_comment_anywhere_in_the_table_opens_it() {
-        let chain = docker();
-        let jumped = Rule::new(&chain.table, "DOCKER-USER")
-            .accept()
-            .comment(FORWARD_ACCEPT_COMMENT);
-        assert!(judge(&chain, &[jumped]).opened);
-        let mut data = b"comment\0".to_vec();
-        data.extend_from_slice(FORWARD_ACCEPT_COMMENT.as_bytes());
-        let by_iptables = Rule::new(&chain.table, "FORWARD")
-            .then(Expr::Other {
-                name: "match".to_owned(),
-                data,
-            })
-            .accept();
-        assert!(judge(&chain, &[by_iptables]).opened);
-    }
-
-    #[test]
-    fn only_foreign_filters_of_the_pods_families_count() {
-        assert!(concerns(&docker(), BOTH));
-        assert!(!concerns(
-            &docker(),
-            Families {
-                v4: false,
-                v6: true
-            }
-        ));
-        assert!(concerns(
-            &firewalld(),
-            Families {
-                v4: false,
-                v6: true
-            }
-        ));
-        assert!(!concerns(
-            &chain(TableFamily::Inet, "fairlead", "forward", Policy::Drop),
-            BOTH
-        ));
-        assert!(!concerns(
-            &chain(TableFamily::Bridge, "x", "forward", Policy::Drop),
-            BOTH
-        ));
-    }
-
-    #[test]
-    fn commands_are_those_of_the_chains_own_tool() {
-        assert_eq!(
-            command(&docker()),
-            "iptables -I FORWARD -i fl+ -m comment --comment 'fairlead: accept forwarded pod traffic' \
-             -j ACCEPT && iptables -I FORWARD -o fl+ -m comment --comment 'fairlead: accept forwarded \
-             pod traffic' -j ACCEPT"
-        );
-        assert_eq!(
-            command(&firewalld()),
-            "nft insert rule inet firewalld filter_FORWARD iifname \"fl*\" accept comment \
-             '\"fairlead: accept forwarded pod traffic\"' && nft insert rule inet firewalld \
-             filter_FORWARD oifname \"fl*\" accept comment '\"fairlead: accept forwarded pod traffic\"'"
-        );
-    }
-}
+mod tests;

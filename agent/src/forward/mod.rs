@@ -5,6 +5,8 @@
 
 pub mod judge;
 mod legacy;
+pub mod probe;
+pub mod table;
 
 use fairlead_cni_netlink::NetlinkError;
 use fairlead_cni_netlink::nft::{Batch, Chain, Nft, Rule};
@@ -14,7 +16,10 @@ use crate::cluster::View;
 use crate::conditions::Condition;
 use crate::kernel::trouble::Trouble;
 use crate::metrics::Metrics;
+use crate::nftables::wanted::MARK_PRIORITY;
 use judge::{Families, our_rule};
+use probe::Probe;
+use table::{Contents, Reader};
 
 /// Looks at foreign chains.
 #[derive(Debug, Default)]
@@ -34,7 +39,8 @@ impl Keeper {
         trouble: &mut Trouble,
     ) {
         let families = Families::of(&view.all_ranges);
-        let result = self.nftables(nft, families, accept, metrics, trouble);
+        let probes = Probe::all(view);
+        let result = self.nftables(nft, families, &probes, accept, metrics, trouble);
         trouble.value(result);
         for (family, used) in [
             (legacy::Family::V4, families.v4),
@@ -43,7 +49,7 @@ impl Keeper {
             if !used {
                 continue;
             }
-            if let Some(why) = trouble.value(legacy::drops(family)).flatten() {
+            if let Some(why) = trouble.value(legacy::drops(family, &probes)).flatten() {
                 let program = family.program();
                 trouble.tell(Condition::ForwardDrop {
                     chain: format!("chain FORWARD of {program}-legacy"),
@@ -58,6 +64,7 @@ impl Keeper {
         &mut self,
         nft: &mut Nft,
         families: Families,
+        probes: &[Probe],
         accept: bool,
         metrics: &Metrics,
         trouble: &mut Trouble,
@@ -68,33 +75,48 @@ impl Keeper {
             .filter(|chain| judge::concerns(chain, families))
             .collect();
         for chain in chains {
-            let rules = nft.rules(&chain.table, None)?;
-            let verdict = judge::judge(&chain, &rules);
-            let keep = accept && verdict.drops.is_some();
-            let batch = changes(&chain, &rules, keep);
-            if !batch.is_empty() {
-                nft.commit(&batch)?;
-                let name = format!("{} {}", chain.table, chain.name);
-                let repair = !self.entered.insert(name.clone()) && keep;
-                metrics.wrote("nftables", batch.len(), repair);
-                tracing::info!(
-                    chain = name,
-                    keep,
-                    repair,
-                    "changed our rule in a foreign chain"
-                );
-            }
-            match verdict.drops {
-                Some(why) if !keep && !verdict.opened => {
-                    trouble.tell(Condition::ForwardDrop {
-                        chain: format!("chain {} of nftables table {}", chain.name, chain.table),
-                        why,
-                        command: judge::command(&chain),
-                    });
-                }
-                _ => {}
+            let mut table = Reader::new(nft, &chain.table);
+            let drops = judge::drops(&chain, probes, &mut table)?;
+            let rules = table.rules(&chain.name)?;
+            // Without our mark the rule would accept nothing.
+            let marked = chain
+                .base
+                .as_ref()
+                .is_some_and(|base| base.priority > MARK_PRIORITY);
+            let keep = accept && marked && drops.is_some();
+            self.write(nft, &chain, &changes(&chain, &rules, keep), keep, metrics)?;
+            if let Some(why) = drops.filter(|_| !keep) {
+                trouble.tell(Condition::ForwardDrop {
+                    chain: format!("chain {} of nftables table {}", chain.name, chain.table),
+                    why,
+                    command: judge::command(&chain),
+                });
             }
         }
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        nft: &mut Nft,
+        chain: &Chain,
+        batch: &Batch,
+        keep: bool,
+        metrics: &Metrics,
+    ) -> Result<(), NetlinkError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        nft.commit(batch)?;
+        let name = format!("{} {}", chain.table, chain.name);
+        let repair = !self.entered.insert(name.clone()) && keep;
+        metrics.wrote("nftables", batch.len(), repair);
+        tracing::info!(
+            chain = name,
+            keep,
+            repair,
+            "changed our rule in a foreign chain"
+        );
         Ok(())
     }
 }

@@ -15,8 +15,9 @@ use crate::config::Config;
 /// `srcnat`: where iptables and nft(8) put their own source translation.
 const SRCNAT: i32 = 100;
 
-/// Before `mangle` (-150) and every filter that could drop.
-const BEFORE_FILTERS: i32 = -200;
+/// Where forwarded pod packets are marked: before every chain that could drop them
+/// (`NF_IP_PRI_FIRST`).
+pub const MARK_PRIORITY: i32 = i32::MIN;
 
 /// Our table.
 #[must_use]
@@ -104,7 +105,7 @@ impl Ruleset {
         let base = Base {
             hook: Hook::Forward,
             kind: ChainKind::Filter,
-            priority: BEFORE_FILTERS,
+            priority: MARK_PRIORITY,
             policy: Policy::Accept,
             device: None,
         };

@@ -251,3 +251,143 @@ fn forward_accept_keeps_one_rule_at_the_head_of_chains_that_drop() -> Result<()>
         Ok(!nft(ns, "list ruleset")?.contains("fairlead: accept forwarded"))
     })
 }
+
+#[test]
+fn an_accept_rule_of_the_operators_own_is_not_told_as_a_drop() -> Result<()> {
+    let cluster = Cluster::new(2)?;
+    let agent = cluster.agent(0, "resyncPeriod: 1h")?;
+    agent.wait_ready()?;
+    let ns = cluster.ns(0);
+    nft(ns, "add table inet other")?;
+    nft(
+        ns,
+        "add chain inet other fw { type filter hook forward priority 0; policy drop; }",
+    )?;
+    agent.wait_condition("ForwardDrop: chain fw of nftables table inet other")?;
+    for script in [
+        "add chain inet other pods",
+        "add set inet other cluster { type ipv4_addr; flags interval; elements = { 10.244.0.0/16 }; }",
+        "add rule inet other fw ct state established,related accept",
+        "add rule inet other fw jump pods",
+        "add rule inet other pods ip saddr @cluster accept",
+        "add rule inet other pods ip6 saddr fd00:244::/32 accept",
+    ] {
+        nft(ns, script)?;
+    }
+    agent.wait_no_condition("ForwardDrop")?;
+    nft(
+        ns,
+        "insert rule inet other pods ip saddr { 10.244.0.0/24, 192.0.2.7 } drop",
+    )?;
+    agent.wait_condition(
+        "drops forwarded pod traffic (a rule in chain pods drops packets from pods to pods of other \
+         nodes); allow it with: ",
+    )
+}
+
+#[test]
+fn iptables_rules_over_nftables_are_understood() -> Result<()> {
+    let cluster = Cluster::new(2)?;
+    let agent = cluster.agent(0, "resyncPeriod: 1h")?;
+    agent.wait_ready()?;
+    let ns = cluster.ns(0);
+    let iptables = |line: &str| ns.output("sh", &["-c", line]);
+    iptables("iptables-nft -w -P FORWARD DROP")?;
+    agent.wait_condition(
+        "ForwardDrop: chain FORWARD of nftables table ip filter drops forwarded pod traffic (policy drop)",
+    )?;
+    iptables("iptables-nft -w -N OWN && iptables-nft -w -A FORWARD -j OWN")?;
+    iptables("iptables-nft -w -A OWN -s 10.244.0.0/16 -m comment --comment pods -j ACCEPT")?;
+    agent.wait_no_condition("ForwardDrop")?;
+    iptables("iptables-nft -w -F OWN")?;
+    agent.wait_condition("ForwardDrop")?;
+    // The command that the condition ends with.
+    iptables(
+        "iptables-nft -w -I FORWARD -i fl+ -m comment --comment 'fairlead: accept forwarded pod traffic' \
+         -j ACCEPT && iptables-nft -w -I FORWARD -o fl+ -m comment --comment 'fairlead: accept forwarded \
+         pod traffic' -j ACCEPT",
+    )?;
+    agent.wait_no_condition("ForwardDrop")
+}
+
+#[test]
+fn chains_of_iptables_before_nftables_are_told_and_opened_by_their_own_tool() -> Result<()> {
+    let world = world("resyncPeriod: 100ms")?;
+    let ns = world.cluster.ns(0);
+    let agent = &world.agents[0];
+    let _inside = serve_echo(&world.pods[1].ns, 7)?;
+    let peers = [world.pods[1].v4, world.pods[1].v6];
+    for (program, to) in ["iptables-legacy", "ip6tables-legacy"].iter().zip(peers) {
+        let run = |line: &str| {
+            ns.output(
+                "sh",
+                &["-c", &line.replace("ipt ", &format!("{program} -w "))],
+            )
+        };
+        let to = SocketAddr::new(to, 7);
+        assert!(can_reach(&world.pods[0].ns, to)?);
+        run("ipt -P FORWARD DROP")?;
+        let comment = "-m comment --comment 'fairlead: accept forwarded pod traffic' -j ACCEPT";
+        agent.wait_condition(&format!(
+            "ForwardDrop: chain FORWARD of {program} drops forwarded pod traffic (policy drop); allow it \
+             with: {program} -I FORWARD -i fl+ {comment} && {program} -I FORWARD -o fl+ {comment}"
+        ))?;
+        assert!(!can_reach(&world.pods[0].ns, to)?);
+        run(&format!(
+            "ipt -I FORWARD -i fl+ {comment} && ipt -I FORWARD -o fl+ {comment}"
+        ))?;
+        agent.wait_no_condition("ForwardDrop")?;
+        assert!(can_reach(&world.pods[0].ns, to)?);
+
+        // Rules of the operator's own, in a chain of their own, do as well; those for some ports do not.
+        let source = if to.is_ipv4() {
+            "10.244.0.0/16"
+        } else {
+            "fd00:244::/32"
+        };
+        run("ipt -F FORWARD && ipt -N OWN && ipt -A FORWARD -j OWN")?;
+        run(&format!(
+            "ipt -A OWN -s {source} -p tcp --dport 80 -j ACCEPT"
+        ))?;
+        agent.wait_condition("ForwardDrop")?;
+        run(&format!("ipt -A OWN -s {source} -j ACCEPT"))?;
+        agent.wait_no_condition("ForwardDrop")?;
+        run("ipt -A FORWARD -j REJECT")?;
+        run(&format!("ipt -I OWN -s {source} -j DROP"))?;
+        agent.wait_condition("(a rule drops packets from pods to pods of other nodes)")?;
+        run("ipt -F OWN")?;
+        agent.wait_condition("(a rule rejects everything that is left)")?;
+        run("ipt -F FORWARD && ipt -P FORWARD ACCEPT")?;
+        agent.wait_no_condition("ForwardDrop")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn forward_accept_helps_in_chains_of_every_priority_but_the_very_first() -> Result<()> {
+    let world = world("resyncPeriod: 1h\nforwardAccept: true")?;
+    let _inside = serve_echo(&world.pods[1].ns, 7)?;
+    let ns = world.cluster.ns(0);
+    let agent = &world.agents[0];
+    let to = SocketAddr::new(world.pods[1].v4, 7);
+    nft(ns, "add table inet early")?;
+    nft(
+        ns,
+        "add chain inet early fw { type filter hook forward priority -500; policy drop; }",
+    )?;
+    agent.wait("our rule", || {
+        Ok(nft(ns, "list table inet early")?.contains("fairlead: accept forwarded"))
+    })?;
+    assert!(can_reach(&world.pods[0].ns, to)?);
+    agent.wait_no_condition("ForwardDrop")?;
+
+    nft(ns, "delete table inet early")?;
+    nft(ns, "add table inet first")?;
+    nft(
+        ns,
+        "add chain inet first fw { type filter hook forward priority -2147483648; policy drop; }",
+    )?;
+    agent.wait_condition("ForwardDrop: chain fw of nftables table inet first")?;
+    assert!(!nft(ns, "list table inet first")?.contains("fairlead: accept"));
+    Ok(())
+}
