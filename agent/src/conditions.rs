@@ -218,6 +218,21 @@ pub enum Condition {
         /// The command that opens it.
         command: String,
     },
+    /// Netfilter does not see what a bridge of pods forwards.
+    #[error(
+        "{path} attaches pods to a bridge, but sysctl {key} is {value}: pods on one bridge do not reach \
+         each other through Services; set it to 1{hint}"
+    )]
+    BridgeNetfilter {
+        /// The configuration.
+        path: String,
+        /// The sysctl.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What else it takes.
+        hint: &'static str,
+    },
     /// A foreign configuration comes before ours.
     #[error(
         "{path} sorts before {ours}, so the container runtime uses it instead; \
@@ -272,6 +287,7 @@ impl Condition {
             Self::NoUplink { .. } => "NoUplink",
             Self::SmallMtu { .. } => "SmallMtu",
             Self::ForwardDrop { .. } => "ForwardDrop",
+            Self::BridgeNetfilter { .. } => "BridgeNetfilter",
             Self::ForeignConfiguration { .. } => "ForeignConfiguration",
             Self::BadNode { .. } => "BadNode",
             Self::StateAway { .. } => "StateAway",
@@ -280,7 +296,7 @@ impl Condition {
     }
 
     /// Every name that [`Condition::name`] can give, in the order of the type.
-    pub const NAMES: [&'static str; 22] = [
+    pub const NAMES: [&'static str; 23] = [
         "DuplicateAddress",
         "OverlappingRanges",
         "MissingAddress",
@@ -299,6 +315,7 @@ impl Condition {
         "NoUplink",
         "SmallMtu",
         "ForwardDrop",
+        "BridgeNetfilter",
         "ForeignConfiguration",
         "BadNode",
         "StateAway",

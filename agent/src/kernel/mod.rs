@@ -4,6 +4,7 @@
 //! Each kind of state has a keeper, which remembers what it wanted last and nothing that could be
 //! dumped instead. [`Reconciler`] runs them in order.
 
+pub mod bridge;
 pub mod events;
 pub mod facts;
 pub mod network;
@@ -154,6 +155,8 @@ impl Reconciler {
             .replace(Finder::Cluster, view.conditions.iter().cloned());
 
         self.sysctls.pass(&view, facts, &self.metrics, trouble);
+        let bridges = bridge::conditions(&self.config.cni.conf_dir, |key| self.sysctls.read(key));
+        bridges.into_iter().for_each(|bridge| trouble.tell(bridge));
         let view = Arc::new(view);
         self.outcome.view = Some(Arc::clone(&view));
         // The tunnel is closed to strangers before it is there, and until it is gone.

@@ -108,7 +108,9 @@ impl Keeper {
         }
     }
 
-    fn read(&self, key: &str) -> Option<String> {
+    /// The value of the key at a path below `net`; none when there is no such key.
+    #[must_use]
+    pub fn read(&self, key: &str) -> Option<String> {
         fs::read_to_string(self.root.join(key))
             .ok()
             .map(|text| text.trim().to_owned())

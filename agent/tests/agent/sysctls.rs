@@ -99,3 +99,23 @@ fn settings_that_harm_nothing_are_left_as_they_are() -> Result<()> {
     assert_eq!(get(ns, "ipv4/conf/eth0/rp_filter")?, "0");
     Ok(())
 }
+
+#[test]
+fn a_bridge_of_pods_without_netfilter_is_told() -> Result<()> {
+    let cluster = Cluster::new(1)?;
+    let ns = cluster.ns(0);
+    set(ns, "bridge/bridge-nf-call-iptables", "0")?;
+    set(ns, "bridge/bridge-nf-call-ip6tables", "1")?;
+    let agent = cluster.agent(0, "resyncPeriod: 50ms")?;
+    agent.wait_ready()?;
+    agent.wait_no_condition("BridgeNetfilter")?;
+    let path = agent.path("conf/10-other.conflist");
+    std::fs::write(&path, r#"{"plugins": [{"type": "fairlead-bridge"}]}"#)?;
+    agent.wait_condition(&format!(
+        "BridgeNetfilter: {} attaches pods to a bridge, but sysctl net.bridge.bridge-nf-call-iptables is 0: \
+         pods on one bridge do not reach each other through Services; set it to 1",
+        path.display()
+    ))?;
+    set(ns, "bridge/bridge-nf-call-iptables", "1")?;
+    agent.wait_no_condition("BridgeNetfilter")
+}
