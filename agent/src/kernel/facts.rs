@@ -70,12 +70,6 @@ impl Facts {
         })
     }
 
-    /// The link with this number.
-    #[must_use]
-    pub fn link(&self, index: LinkIndex) -> Option<&Link> {
-        self.links.iter().find(|link| link.index == index)
-    }
-
     /// The link that carries `address`.
     #[must_use]
     pub fn carrier(&self, address: IpAddr) -> Option<&Link> {

@@ -105,7 +105,8 @@ impl Keeper {
         let wanted = wanted(&ends.own(), &peers, &dump.ids());
         peers::tell(&wanted.faults, trouble);
         let changes = diff(&wanted, &dump.actual());
-        let repair = self.wanted.as_ref() == Some(&(link, wanted.clone()));
+        let before = self.wanted.as_ref();
+        let repair = before.is_some_and(|(at, before)| (*at, before) == (link, &wanted));
         let refused = tables::write(
             netlink,
             link,

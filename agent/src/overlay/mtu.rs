@@ -1,6 +1,6 @@
 //! How large packets may be: on the device, to each peer, and in pods.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fairlead_cni_netlink::{Link, LinkIndex, Route};
 use fairlead_cni_node::node_file::{MTU_MAX, MTU_MIN, MTU_MIN_V6};
@@ -48,9 +48,11 @@ impl Paths {
             }
             inner.max(least)
         };
+        let links: BTreeMap<LinkIndex, &Link> =
+            facts.links.iter().map(|link| (link.index, link)).collect();
         let mut path = |end: &End<'_>| {
             let way = end.way?;
-            let link = facts.link(way.link)?;
+            let link = links.get(&way.link)?;
             let outer = way.mtu.map_or(link.mtu, |mtu| mtu.min(link.mtu));
             Some(fitting(link, outer))
         };
@@ -63,7 +65,7 @@ impl Paths {
                 .map(|link| fitting(link, link.mtu)),
         };
         let direct: BTreeSet<LinkIndex> = routes.routes.values().filter_map(Route::link).collect();
-        let direct = direct.into_iter().filter_map(|link| facts.link(link));
+        let direct = direct.iter().filter_map(|link| links.get(link));
         let tunnelled = || known().chain(uplink);
         Some(Self {
             device: tunnelled().max()?,

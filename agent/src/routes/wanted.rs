@@ -94,3 +94,88 @@ impl Wanted {
         self.conditions.push(condition);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fairlead_cni_netlink::LinkIndex;
+
+    use super::super::reach::Way;
+    use super::*;
+    use crate::address::Addresses;
+
+    fn range() -> IpNetwork {
+        "10.244.1.0/24".parse().unwrap()
+    }
+
+    fn address() -> IpAddr {
+        "192.0.2.2".parse().unwrap()
+    }
+
+    fn way(gateway: Option<&str>) -> Way {
+        Way {
+            link: LinkIndex(2),
+            gateway: gateway.map(|gateway| gateway.parse().unwrap()),
+            mtu: None,
+        }
+    }
+
+    fn lost(before: Option<Way>) -> Reach {
+        Reach::Not {
+            reason: "Network is unreachable".to_owned(),
+            before,
+        }
+    }
+
+    /// What becomes of the range of a peer: `direct`, `tunnel`, or what is told.
+    fn becomes(reach: Option<Reach>, tunnel: Option<Tunnel>) -> String {
+        let peer = Member {
+            name: "n1".to_owned(),
+            addresses: Addresses::first_of(reach.is_some().then(address)),
+            ranges: vec![range()],
+        };
+        let view = View {
+            peers: vec![peer],
+            ..View::default()
+        };
+        let reachable = reach.map(|reach| (address(), reach)).into_iter().collect();
+        let wanted = wanted(&view, &reachable, tunnel);
+        match (&wanted.conditions[..], wanted.routes.len()) {
+            ([], 1) => "direct".to_owned(),
+            ([], 0) if wanted.tunnelled == BTreeMap::from([(0, vec![range()])]) => {
+                "tunnel".to_owned()
+            }
+            ([condition], 0) if wanted.tunnelled.is_empty() => condition.name().to_owned(),
+            _ => format!("{wanted:?}"),
+        }
+    }
+
+    #[test]
+    fn who_is_behind_a_gateway_or_has_no_address_of_the_family_is_left_to_the_tunnel() {
+        let cross = Some(Tunnel::CrossSubnet);
+        let near = Reach::By(way(None));
+        let far = Reach::By(way(Some("192.0.2.254")));
+        assert_eq!(becomes(Some(near.clone()), None), "direct");
+        assert_eq!(becomes(Some(near.clone()), cross), "direct");
+        assert_eq!(becomes(Some(near), Some(Tunnel::Always)), "tunnel");
+        assert_eq!(becomes(Some(far.clone()), None), "OffSubnet");
+        assert_eq!(becomes(Some(far), cross), "tunnel");
+        assert_eq!(becomes(None, cross), "tunnel");
+    }
+
+    #[test]
+    fn who_cannot_be_reached_for_a_moment_stays_where_it_was() {
+        let cross = Some(Tunnel::CrossSubnet);
+        let far = way(Some("192.0.2.254"));
+        assert_eq!(becomes(Some(lost(Some(way(None)))), cross), "Unreachable");
+        assert_eq!(becomes(Some(lost(Some(far))), cross), "tunnel");
+        assert_eq!(becomes(Some(lost(None)), cross), "tunnel");
+        assert_eq!(becomes(Some(lost(None)), None), "Unreachable");
+    }
+
+    #[test]
+    fn nobody_else_has_an_address_of_this_node() {
+        for tunnel in [None, Some(Tunnel::CrossSubnet), Some(Tunnel::Always)] {
+            assert_eq!(becomes(Some(Reach::Local), tunnel), "Unreachable");
+        }
+    }
+}

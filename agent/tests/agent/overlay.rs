@@ -5,7 +5,7 @@ use fairlead_cni_netlink::{Event, Family, Group, Monitor, RouteKind};
 use fairlead_cni_overlay::Mac;
 use fairlead_e2e_lab::{Families, Namespace, Routed, Subnet, can_reach, serve_echo};
 
-use crate::harness::{Agent, ip, object, ranges, read};
+use crate::harness::{Agent, ip, object, pod, ranges, read};
 
 const VXLAN: &str = "network: {mode: vxlan}\nlog: {level: debug}\nresyncPeriod: 1h\n";
 
@@ -469,8 +469,17 @@ fn the_mtu_follows_the_underlay_by_path() -> Result<()> {
         })
     };
     mtu(1450, 1450)?;
+    assert_eq!(agent.metric("fairlead_pods_mtu_stale")?, 0);
+    let _pod = pod(ns, 0)?;
+    ip(ns, "link set fl0123456789ab mtu 1450")?;
     ip(ns, "link set eth0 mtu 9000")?;
     mtu(8950, 8950)?;
+    agent.wait("the pod is counted as stale", || {
+        Ok(agent.metric("fairlead_pods_mtu_stale")? == 1
+            && agent
+                .log()
+                .contains("pods have another MTU than the network has now"))
+    })?;
     ip(ns, "link set eth0 mtu 1400")?;
     mtu(1350, 1350)?;
     // A second node behind the gateway, by a route of its own that is narrower.
