@@ -69,7 +69,7 @@ impl<'a> Source<'a> {
     /// Gives back all addresses of attachments that are not valid.
     pub(crate) fn gc(&self, call: &Call) -> Result<()> {
         match self {
-            Self::Own(leases) => leases.retain(&call.conf.valid_attachments()?),
+            Self::Own(leases) => leases.collect(call.conf.valid_attachments()?.as_deref()),
             Self::Foreign(foreign) => foreign.run("GC"),
         }
     }

@@ -95,13 +95,16 @@ impl Operations for Routed {
 
     fn gc(&self, call: &Call) -> Result<()> {
         let valid = call.conf.valid_attachments()?;
-        let keep = gc::labels(&call.conf.name, &valid);
         let mut host = Netlink::open()?;
         let mut nft = Nft::open()?;
+        let links = valid.as_ref().map_or(Ok(()), |valid| {
+            let keep = gc::labels(&call.conf.name, valid);
+            gc::links(&mut host, &call.conf.name, &keep)
+        });
         PluginError::all([
-            gc::links(&mut host, &call.conf.name, &keep),
+            links,
             ingress::sweep(&mut nft, &mut host),
-            leases(call)?.retain(&valid),
+            leases(call)?.collect(valid.as_deref()),
         ])
     }
 }

@@ -83,18 +83,16 @@ impl PluginConf {
         AddResult::read(&fields.child("prevResult")?, self.version).map(Some)
     }
 
-    /// `cni.dev/valid-attachments`. An empty list is legal and means that nothing is valid any more; a
-    /// missing key is not, since guessing would remove everything. The reference library writes an empty
+    /// `cni.dev/valid-attachments`. An empty list means that nothing is valid any more; nothing is known
+    /// when the key is missing, as in what `cnitool gc` asks for. The reference library writes an empty
     /// list as `null`, and older ones call the key `cni.dev/attachments`.
     ///
     /// # Errors
     /// [`SpecError`] naming the key or entry that is wrong.
-    pub fn valid_attachments(&self) -> Result<Vec<ValidAttachment>, SpecError> {
+    pub fn valid_attachments(&self) -> Result<Option<Vec<ValidAttachment>>, SpecError> {
         let keys = ["cni.dev/valid-attachments", "cni.dev/attachments"];
         let Some(key) = keys.into_iter().find(|key| self.raw.contains_key(*key)) else {
-            return Err(self
-                .fields()
-                .missing(keys[0], "the list of attachments to keep"));
+            return Ok(None);
         };
         let read = |entry: Fields<'_>| {
             let container_id = entry.text("containerID")?.unwrap_or_default();
@@ -104,14 +102,14 @@ impl PluginConf {
                 ifname: IfName::parse_as(&entry.path("ifname"), ifname)?,
             })
         };
-        self.fields().children(key)?.into_iter().map(read).collect()
+        let entries = self.fields().children(key)?.into_iter();
+        entries.map(read).collect::<Result<_, _>>().map(Some)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Code;
 
     fn text(json: &str) -> (u32, String) {
         let error = PluginConf::parse(json.as_bytes()).unwrap_err();
@@ -179,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_valid_attachments_are_needed_but_may_be_none() {
+    fn the_valid_attachments_may_be_none_or_unknown() {
         let read = |json: &str| {
             PluginConf::parse(json.as_bytes())
                 .unwrap()
@@ -188,25 +186,15 @@ mod tests {
         let list = read(
             r#"{"name":"a","cni.dev/valid-attachments":[{"containerID":"c1","ifname":"eth0"}]}"#,
         );
-        assert_eq!(list.unwrap()[0].container_id.as_str(), "c1");
-        assert_eq!(
-            read(r#"{"name":"a","cni.dev/valid-attachments":[]}"#).unwrap(),
-            []
-        );
-        assert_eq!(
-            read(r#"{"name":"a","cni.dev/valid-attachments":null}"#).unwrap(),
-            []
-        );
-        assert_eq!(
-            read(r#"{"name":"a","cni.dev/attachments":[]}"#).unwrap(),
-            []
-        );
-        let error = read(r#"{"name":"a"}"#).unwrap_err();
-        assert_eq!(error.code(), Code::InvalidConfig);
-        assert_eq!(
-            error.to_string(),
-            "cni.dev/valid-attachments: missing, it must be the list of attachments to keep"
-        );
+        assert_eq!(list.unwrap().unwrap()[0].container_id.as_str(), "c1");
+        for none in [
+            r#"{"name":"a","cni.dev/valid-attachments":[]}"#,
+            r#"{"name":"a","cni.dev/valid-attachments":null}"#,
+            r#"{"name":"a","cni.dev/attachments":[]}"#,
+        ] {
+            assert_eq!(read(none).unwrap(), Some(Vec::new()), "{none}");
+        }
+        assert_eq!(read(r#"{"name":"a"}"#).unwrap(), None);
         assert_eq!(
             read(r#"{"name":"a","cni.dev/valid-attachments":[{"ifname":"eth0"}]}"#)
                 .unwrap_err()

@@ -215,7 +215,7 @@ mod tests {
         };
         let conf = list.request(0, Version::V1_1_0, &request).unwrap();
         let read = crate::PluginConf::parse(conf.to_string().as_bytes()).unwrap();
-        assert_eq!(read.valid_attachments().unwrap(), valid);
+        assert_eq!(read.valid_attachments().unwrap().unwrap(), valid);
     }
 
     #[test]

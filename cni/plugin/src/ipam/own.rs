@@ -87,16 +87,20 @@ impl Leases {
         }
     }
 
-    /// Frees all leases but those of the valid attachments.
-    pub(crate) fn retain(&self, valid: &[ValidAttachment]) -> Result<()> {
-        let valid: HashSet<(&str, &str)> = valid
-            .iter()
-            .map(|a| (a.container_id.as_str(), a.ifname.as_str()))
-            .collect();
+    /// Frees all leases but those of the valid attachments; where these are not known, all whose
+    /// namespace is gone.
+    pub(crate) fn collect(&self, valid: Option<&[ValidAttachment]>) -> Result<()> {
         let env = Env::host()?;
-        if let Some(mut store) = Store::open_existing(&self.data_dir, &self.network, &env)? {
-            store.retain(|owner| valid.contains(&(owner.container(), owner.ifname())))?;
-        }
+        let Some(mut store) = Store::open_existing(&self.data_dir, &self.network, &env)? else {
+            return Ok(());
+        };
+        let Some(valid) = valid else {
+            store.reclaim()?;
+            return Ok(());
+        };
+        let key = |a: &'_ ValidAttachment| (a.container_id.to_string(), a.ifname.to_string());
+        let valid: HashSet<(String, String)> = valid.iter().map(key).collect();
+        store.retain(|owner| valid.contains(&(owner.container().into(), owner.ifname().into())))?;
         Ok(())
     }
 }

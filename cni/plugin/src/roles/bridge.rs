@@ -117,18 +117,19 @@ impl Operations for Bridge {
     }
 
     fn gc(&self, call: &Call) -> Result<()> {
-        let keep = gc::labels(&call.conf.name, &call.conf.valid_attachments()?);
-        let own = crate::identity::prefix(&call.conf.name);
         let mut host = Netlink::open()?;
         let mut nft = Nft::open()?;
-        PluginError::all([
-            masquerade::remove(&mut nft, |label| {
-                label.starts_with(&own) && !keep.contains(label)
-            }),
-            gc::links(&mut host, &call.conf.name, &keep),
-            ingress::sweep(&mut nft, &mut host),
-            Source::of(call)?.map_or(Ok(()), |source| source.gc(call)),
-        ])
+        let mut results = Vec::new();
+        if let Some(valid) = call.conf.valid_attachments()? {
+            let keep = gc::labels(&call.conf.name, &valid);
+            let own = crate::identity::prefix(&call.conf.name);
+            let lost = |label: &str| label.starts_with(&own) && !keep.contains(label);
+            results.push(gc::links(&mut host, &call.conf.name, &keep));
+            results.push(masquerade::remove(&mut nft, lost));
+        }
+        results.push(ingress::sweep(&mut nft, &mut host));
+        results.push(Source::of(call)?.map_or(Ok(()), |source| source.gc(call)));
+        PluginError::all(results)
     }
 }
 

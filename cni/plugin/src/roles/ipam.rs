@@ -32,6 +32,6 @@ impl Operations for Ipam {
     }
 
     fn gc(&self, call: &Call) -> Result<()> {
-        Leases::of(call)?.retain(&call.conf.valid_attachments()?)
+        Leases::of(call)?.collect(call.conf.valid_attachments()?.as_deref())
     }
 }

@@ -282,6 +282,21 @@ fn gc_removes_what_is_not_valid_and_nothing_else() {
 }
 
 #[test]
+fn gc_that_is_not_told_what_is_valid_removes_what_has_nobody_left() {
+    for (node, conf) in roles() {
+        let (alive, dead) = (container("alive"), container("dead"));
+        let kept = node.add(&alive, &conf).unwrap();
+        node.add(&dead, &conf).unwrap();
+        // Its links go with the namespace.
+        drop(dead);
+        let plugin = conf["type"].as_str().unwrap();
+        node.call(plugin, "GC", &[], &conf).unwrap();
+        assert_eq!(node.leases(network(&conf)).len(), 2);
+        node.check(&alive, &conf, &kept).unwrap();
+    }
+}
+
+#[test]
 fn a_full_range_is_named_by_add_and_by_status() {
     let node = Node::new();
     node.publish(&["10.244.9.0/30"], 1500);

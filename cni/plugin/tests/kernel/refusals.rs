@@ -147,13 +147,6 @@ fn configurations() {
         refused(node.on("fairlead-direct", "CHECK", &pod, &node.direct())),
         told(7, "prevResult: missing, CHECK compares with it")
     );
-    assert_eq!(
-        refused(node.call("fairlead-direct", "GC", &[], &node.direct())),
-        told(
-            7,
-            "cni.dev/valid-attachments: missing, it must be the list of attachments to keep"
-        )
-    );
 }
 
 #[test]
