@@ -31,10 +31,13 @@ fn with_rules(underlay: Families, rules: &str) -> Result<()> {
     let cluster = Cluster::new(underlay, &PAIR)?;
     for node in &cluster.net.nodes {
         nft(&node.ns, rules)?;
-        count_tracked(&node.ns)?;
     }
     let capture = Capture::new(&cluster.net.router, "sub1")?;
     let _agents = cluster.start_all("")?;
+    // A node that has no agent yet tracks what others send to it, and drops it.
+    for node in &cluster.net.nodes {
+        count_tracked(&node.ns)?;
+    }
     let pods = pods(&cluster)?;
     wait_mesh(&pods.iter().collect::<Vec<_>>())?;
     for node in &cluster.net.nodes {
