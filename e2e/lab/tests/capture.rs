@@ -61,7 +61,11 @@ fn a_captured_tunnel_packet_says_its_network_port_and_inner_addresses() {
         tunnel(&net.nodes[1], &net.nodes[0], &format!("{other}/{length}"));
         let capture = Capture::new(&net.router, "sub1").unwrap();
         let _echo = serve_echo(&net.nodes[1].ns, 7).unwrap();
-        assert!(can_reach(&net.nodes[0].ns, SocketAddr::new(other.parse().unwrap(), 7)).unwrap());
+        let far = SocketAddr::new(other.parse().unwrap(), 7);
+        wait_until(LIMIT, "the tunnel carries a connection", || {
+            can_reach(&net.nodes[0].ns, far)
+        })
+        .unwrap();
         let inner = (one.parse().unwrap(), other.parse().unwrap());
         let (outer, inside) = capture
             .wait(LIMIT, "an encapsulated packet", |frame| {
