@@ -30,7 +30,7 @@ pub enum CleanupError {
     },
     /// The kernel's network state.
     #[error(transparent)]
-    Netlink(#[from] fairlead_cni_netlink::Error),
+    Netlink(#[from] fairlead_cni_netlink::NetlinkError),
 }
 
 impl CleanupError {

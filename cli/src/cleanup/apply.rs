@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 
 use fairlead_cni_netlink::nft::{Batch, Nft};
-use fairlead_cni_netlink::{Error, LinkRef, Netlink};
+use fairlead_cni_netlink::{LinkRef, Netlink, NetlinkError};
 
 use super::plan::Step;
 use crate::CleanupError;
@@ -72,7 +72,7 @@ impl Kernel {
     }
 }
 
-fn gone(result: Result<(), Error>) -> Result<(), CleanupError> {
+fn gone(result: Result<(), NetlinkError>) -> Result<(), CleanupError> {
     match result {
         Err(error) if !error.is_not_found() => Err(error.into()),
         _ => Ok(()),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fairlead_cni_netlink::nft::{Nft, Rule, TableName};
 use fairlead_cni_netlink::{
-    Error, Family, Link, LinkIndex, LinkKind, LinkName, Netlink, NextHop, Route, RouteFilter,
+    Family, Link, LinkIndex, LinkKind, LinkName, Netlink, NetlinkError, NextHop, Route, RouteFilter,
 };
 use fairlead_cni_node::owned::ROUTE_PROTOCOL;
 
@@ -105,7 +105,7 @@ pub fn dump(kernel: &mut Kernel, folders: &Folders) -> (Found, Vec<CleanupError>
 }
 
 /// A kernel without IPv6, or without nexthop objects, has none of them.
-fn none_unless<T>(read: Result<Vec<T>, Error>, errors: &mut Vec<CleanupError>) -> Vec<T> {
+fn none_unless<T>(read: Result<Vec<T>, NetlinkError>, errors: &mut Vec<CleanupError>) -> Vec<T> {
     match read {
         Ok(list) => list,
         Err(error) if error.is_unsupported() => Vec::new(),
@@ -116,7 +116,7 @@ fn none_unless<T>(read: Result<Vec<T>, Error>, errors: &mut Vec<CleanupError>) -
     }
 }
 
-fn links(netlink: &mut Netlink) -> Result<Vec<HostLink>, Error> {
+fn links(netlink: &mut Netlink) -> Result<Vec<HostLink>, NetlinkError> {
     let slim = |link: Link| HostLink {
         index: link.index,
         name: link.name,
@@ -127,7 +127,7 @@ fn links(netlink: &mut Netlink) -> Result<Vec<HostLink>, Error> {
     Ok(netlink.links()?.into_iter().map(slim).collect())
 }
 
-fn tables(nft: &mut Nft) -> Result<Vec<TableName>, Error> {
+fn tables(nft: &mut Nft) -> Result<Vec<TableName>, NetlinkError> {
     Ok(nft.tables()?.into_iter().map(|table| table.name).collect())
 }
 

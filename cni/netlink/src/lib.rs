@@ -8,7 +8,7 @@
 //!   with one acknowledgement.
 //! * [`Monitor`] reports changes that anybody makes.
 //! * [`nft`] is nftables, [`NetNs`] a network namespace by file descriptor, [`Sysctl`] a key of `/proc/sys`.
-//! * Every refusal of the kernel is an [`NetlinkError`] with the operation, the object and the kernel's own words.
+//! * Every refusal of the kernel is a [`NetlinkError`] with the operation, the object and the kernel's own words.
 
 mod address;
 mod batch;
@@ -32,7 +32,7 @@ mod wire;
 
 pub use address::{Address, AddressFlags};
 pub use batch::{Batch, Failure};
-pub use error::{NetlinkError, NetlinkError as Error, Operation};
+pub use error::{NetlinkError, Operation};
 pub use link::{
     Bridge, BridgePort, Ipv4Conf, Link, LinkChange, LinkFlags, LinkKind, LinkStats, NewKind,
     NewLink, OperState, Peer, PortChange, PortVlan, Vxlan,
