@@ -1,8 +1,13 @@
 //! docs/overlay.md, followed: its cluster is made, and each of its commands shows there what the page shows.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
-use fairlead_e2e_lab::{Namespace, Subnet, can_reach, serve_echo};
+use fairlead_e2e_lab::{Namespace, Subnet, can_reach, serve_echo, wait_until};
 use fairlead_e2e_tests::Cluster;
+
+/// How long the first packet through the tunnel may take.
+const LIMIT: Duration = Duration::from_secs(30);
 
 const PAGE: &str = include_str!("../../../docs/overlay.md");
 
@@ -101,10 +106,11 @@ fn every_command_of_the_page_shows_what_the_page_says() {
     let far = cluster.pod(3, "far").unwrap();
     let _echo = serve_echo(&far.ns, 7).unwrap();
     for address in &far.ips {
-        assert!(
-            can_reach(&web.ns, (*address, 7).into()).unwrap(),
-            "{address}"
-        );
+        let to = (*address, 7).into();
+        wait_until(LIMIT, &format!("{to} is reached"), || {
+            can_reach(&web.ns, to)
+        })
+        .unwrap();
     }
 
     let commands = shown(PAGE);
