@@ -144,7 +144,7 @@ pub(crate) struct ChartChoice {
     #[arg(long, default_value = "charts/fairlead")]
     chart: PathBuf,
     /// How pods' packets reach other nodes.
-    #[arg(long, value_enum, default_value = "direct")]
+    #[arg(long, value_enum, default_value = "vxlan")]
     mode: Mode,
     /// A value of the chart, `key=value`; may be given several times.
     #[arg(long = "set")]

@@ -15,13 +15,18 @@ const COVERED: [&str; 7] = [
 ];
 
 /// Kernel features, each as commands that need it and what to enable.
-const FEATURES: [(&str, &str, &str); 3] = [
+const FEATURES: [(&str, &str, &str); 4] = [
     (
         "veth pairs",
         "ip link add fl0 type veth peer name fl1",
         "CONFIG_VETH",
     ),
     ("bridges", "ip link add fl0 type bridge", "CONFIG_BRIDGE"),
+    (
+        "VXLAN devices",
+        "ip link add fl0 type vxlan id 1 dstport 4789",
+        "CONFIG_VXLAN",
+    ),
     (
         "nftables with NAT",
         "nft add table inet fl '{ chain c { type nat hook postrouting priority 0; masquerade; }; }'",
