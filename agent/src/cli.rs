@@ -70,7 +70,8 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("fairlead-agent: {error:#}");
+            // Texts have their causes in them.
+            eprintln!("fairlead-agent: {error}");
             ExitCode::FAILURE
         }
     }

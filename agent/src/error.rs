@@ -71,7 +71,7 @@ pub enum AgentError {
     #[error("a part of the agent stopped; the log says why")]
     PartEnded,
     /// The API server.
-    #[error("cannot {action}: {source}")]
+    #[error("cannot {action}: {}", with_causes(source.as_ref()))]
     Kubernetes {
         /// What was tried.
         action: &'static str,
@@ -117,5 +117,43 @@ impl AgentError {
             Self::PartEnded => "internal",
             Self::Listen { .. } => "listen",
         }
+    }
+}
+
+/// The text of `error` and of what is behind it, as far as that says more: the client of the API server
+/// names the operation alone.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Error)]
+    #[error("outer")]
+    struct Outer(#[source] Middle);
+
+    #[derive(Debug, Error)]
+    #[error("middle: {0}")]
+    struct Middle(#[source] io::Error);
+
+    #[test]
+    fn causes_are_told_once() {
+        let refused = io::Error::from_raw_os_error(111);
+        assert_eq!(
+            with_causes(&Outer(Middle(refused))),
+            "outer: middle: Connection refused (os error 111)"
+        );
     }
 }

@@ -19,6 +19,9 @@ const SRCNAT: i32 = 100;
 /// (`NF_IP_PRI_FIRST`).
 pub const MARK_PRIORITY: i32 = i32::MIN;
 
+/// Where the mark is taken away again (`NF_IP_PRI_LAST`).
+const UNMARK_PRIORITY: i32 = i32::MAX;
+
 /// Our table.
 #[must_use]
 pub fn table() -> TableName {
@@ -100,16 +103,19 @@ impl Ruleset {
         }
     }
 
-    /// Marks what goes to or comes from pods before any filter sees it.
+    /// Marks what goes to or comes from pods before any filter sees it, and takes the mark away behind
+    /// the last one: a tunnel's outer packets would inherit it.
     fn mark_forwarded(&mut self) {
-        let base = Base {
-            hook: Hook::Forward,
-            kind: ChainKind::Filter,
-            priority: MARK_PRIORITY,
-            policy: Policy::Accept,
-            device: None,
-        };
-        self.chains.push(Chain::base(&table(), "forward", base));
+        for (name, priority) in [("forward", MARK_PRIORITY), ("forwarded", UNMARK_PRIORITY)] {
+            let base = Base {
+                hook: Hook::Forward,
+                kind: ChainKind::Filter,
+                priority,
+                policy: Policy::Accept,
+                device: None,
+            };
+            self.chains.push(Chain::base(&table(), name, base));
+        }
         for (field, set) in [
             (Field::IpSaddr, "pods4"),
             (Field::IpDaddr, "pods4"),
@@ -121,5 +127,9 @@ impl Ruleset {
                 .set_mark(FORWARD_MARK, FORWARD_MARK);
             self.rules.push(rule);
         }
+        let unmark = Rule::new(&table(), "forwarded")
+            .when(Field::Mark, Test::AnyBit(FORWARD_MARK))
+            .set_mark(FORWARD_MARK, 0);
+        self.rules.push(unmark);
     }
 }

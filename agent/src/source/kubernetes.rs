@@ -14,7 +14,7 @@ use super::{Sink, publish};
 use crate::cluster::Nodes;
 use crate::conditions::{Board, Condition, Finder};
 use crate::config;
-use crate::error::AgentError;
+use crate::error::{AgentError, with_causes};
 use crate::metrics::Metrics;
 use crate::pauses::Pauses;
 
@@ -94,7 +94,7 @@ pub async fn run(
                 up.set(0);
                 pause = Some(pauses.after_failure());
                 Some(Condition::StateAway {
-                    text: error.to_string(),
+                    text: with_causes(&error),
                 })
             }
         };

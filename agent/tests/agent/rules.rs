@@ -378,7 +378,15 @@ fn forward_accept_helps_in_chains_of_every_priority_but_the_very_first() -> Resu
     agent.wait("our rule", || {
         Ok(nft(ns, "list table inet early")?.contains("fairlead: accept forwarded"))
     })?;
+    nft(ns, "add table inet late")?;
+    nft(
+        ns,
+        "add chain inet late out { type filter hook postrouting priority 0; }",
+    )?;
+    nft(ns, "add rule inet late out meta mark != 0 counter")?;
     assert!(can_reach(&world.pods[0].ns, to)?);
+    let marked = nft(ns, "list table inet late")?;
+    assert!(marked.contains("counter packets 0 bytes 0"), "{marked}");
     agent.wait_no_condition("ForwardDrop")?;
 
     nft(ns, "delete table inet early")?;

@@ -101,6 +101,7 @@ fn the_agent_works_on_while_the_api_server_is_away_and_catches_up_afterwards() -
 
     drop(api);
     agent.wait_condition("StateAway: cluster state is not being updated (")?;
+    agent.wait_condition("Connection refused (os error 111)); working from what was last known")?;
     assert_eq!(agent.metric("fairlead_watch_up{source=\"kubernetes\"}")?, 0);
     ip(cluster.ns(0), "route del 10.244.1.0/24")?;
     agent.wait("the route is repaired meanwhile", || {
