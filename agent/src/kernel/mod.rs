@@ -156,7 +156,9 @@ impl Reconciler {
 
         self.sysctls.pass(&view, facts, &self.metrics, trouble);
         let bridges = bridge::conditions(&self.config.cni.conf_dir, |key| self.sysctls.read(key));
-        bridges.into_iter().for_each(|bridge| trouble.tell(bridge));
+        for bridge in bridges {
+            trouble.tell(bridge);
+        }
         let view = Arc::new(view);
         self.outcome.view = Some(Arc::clone(&view));
         // The tunnel is closed to strangers before it is there, and until it is gone.
