@@ -103,7 +103,7 @@ pub(crate) fn uninstall(cluster: &Cluster) -> Result<()> {
 }
 
 /// The agent's container on one node.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Agent {
     node: Member,
     container: String,

@@ -25,7 +25,7 @@ pub(super) fn run(cluster: &Cluster, minutes: u64, progress: &Progress) -> Resul
         kubectl::run(cluster, &["get", "--raw=/readyz"]).is_err(),
         "the API server still answers"
     );
-    progress.say(format!("the API server is gone for {minutes} minutes"));
+    progress.say(format!("the API server is gone for {minutes} min"));
     agent.kill(cluster)?;
     let calls = calls_meanwhile(&workload, minutes * 60, progress)?;
     drop(hold);
@@ -33,6 +33,10 @@ pub(super) fn run(cluster: &Cluster, minutes: u64, progress: &Progress) -> Resul
     progress.say(format!("{calls} calls answered; the API server is back"));
     up::wait_for_nodes(cluster, progress, "nodes ready", |node| node.ready)?;
     chart::wait_for_agents(cluster, progress)?;
+    ensure!(
+        chart::Agent::on(cluster, Member::Node(1))? != agent,
+        "the agent that was killed still runs"
+    );
     let again = workload.start_again(progress)?;
     demo::all_pairs_talk(&again)?;
     again.remove();
@@ -50,7 +54,10 @@ fn calls_meanwhile(workload: &Workload<'_>, seconds: u64, progress: &Progress) -
     thread::scope(|scope| {
         let callers: Vec<_> = ways
             .into_iter()
-            .map(|(from, to)| scope.spawn(move || call(workload, from, to, seconds)))
+            .enumerate()
+            .map(|(number, (from, to))| {
+                scope.spawn(move || call(workload, &format!("way-{number}"), from, to, seconds))
+            })
             .collect();
         progress.wait("pods call each other", limit, || {
             Ok(callers
@@ -68,15 +75,14 @@ fn calls_meanwhile(workload: &Workload<'_>, seconds: u64, progress: &Progress) -
     })
 }
 
-fn call(workload: &Workload<'_>, from: &Pod, to: &str, seconds: u64) -> Result<usize> {
+fn call(workload: &Workload<'_>, id: &str, from: &Pod, to: &str, seconds: u64) -> Result<usize> {
     let endpoint = std::net::SocketAddr::new(to.parse()?, PORT);
     let script = format!(
         "end=$((SECONDS + {seconds})); while [ $SECONDS -lt $end ]; do \
          curl -sS --max-time 5 -o /dev/null -w '%{{http_code}}\\n' http://{endpoint}/hostname; \
          sleep {PAUSE}; done 2>&1"
     );
-    let id = format!("calls-{}", to.replace([':', '.'], "-"));
-    let answers = workload.exec_on_node(from, &id, &["bash", "-c", &script])?;
+    let answers = workload.exec_on_node(from, id, &["bash", "-c", &script])?;
     let bad: Vec<_> = answers.lines().filter(|line| *line != "200").collect();
     ensure!(
         bad.is_empty(),
