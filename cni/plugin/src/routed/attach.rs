@@ -82,6 +82,12 @@ fn configure(plan: &Plan, judged: Judged, pod: &mut Pod, host: &mut Netlink) -> 
         sysctls::set(&Plan::with_ipv6(&plan.host))?;
         host.send(&batch)?;
     }
+    if plan.has(Family::V6) {
+        match host.delete_route(&Plan::groups(host_index)) {
+            Err(error) if !error.is_not_found() => return Err(error.into()),
+            _ => {}
+        }
+    }
     // The pod's end got its carrier just now and sends nothing before the kernel has noticed, which it
     // does in its own time. Asking for the link makes it notice at once (`linkwatch_sync_dev`).
     pod.netlink.link_by_index(pod_index)?;

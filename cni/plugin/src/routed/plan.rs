@@ -1,13 +1,13 @@
 //! What a routed attachment looks like: pure, from addresses to what has to stand in the kernel.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use fairlead_cni_netlink::{
-    Address, Family, Ipv4Conf, LinkIndex, LinkName, Mac, Neighbour, Route, Scope, Sysctl,
+    Address, Family, Ipv4Conf, LinkIndex, LinkName, Mac, Neighbour, Route, RouteKind, Scope, Sysctl,
 };
 use fairlead_cni_node::owned::{GATEWAY_V4, GATEWAY_V6, ROUTE_PROTOCOL};
 use fairlead_cni_spec::{AddResult, Dns, Interface, Ip};
-use ipnetwork::IpNetwork;
+use ipnetwork::{IpNetwork, Ipv6Network};
 
 use crate::error::Result;
 use crate::identity::Identity;
@@ -15,6 +15,18 @@ use crate::sysctls::Wanted;
 
 /// Index of the pod's interface in the result.
 const POD: u32 = 1;
+
+/// `RT_TABLE_LOCAL`, `RTPROT_KERNEL`, `IP6_RT_PRIO_ADDRCONF`: how the kernel's route for groups is found.
+const LOCAL_TABLE: u32 = 255;
+const BY_KERNEL: u8 = 2;
+const BY_ADDRCONF: u32 = 256;
+
+/// Addresses of groups (RFC 4291 section 2.7).
+const GROUPS: IpNetwork =
+    match Ipv6Network::new_checked(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8) {
+        Some(groups) => IpNetwork::V6(groups),
+        None => unreachable!(),
+    };
 
 /// The wanted state of one attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +131,19 @@ impl Plan {
             addresses: Vec::new(),
             neighbours: self.addresses.iter().map(neighbour).collect(),
             routes: self.addresses.iter().map(route).collect(),
+        }
+    }
+
+    /// The route for groups that the kernel gives each link with IPv6 (`addrconf_add_mroute`). No pod joins
+    /// groups with its host, and these routes cost the next pod time: its own is looked for behind them, and
+    /// setting a link up walks all routes there are (`rt6_sync_up`).
+    pub(super) fn groups(index: LinkIndex) -> Route {
+        Route {
+            table: LOCAL_TABLE,
+            protocol: BY_KERNEL,
+            kind: RouteKind::Multicast,
+            metric: BY_ADDRCONF,
+            ..Route::on_link(GROUPS, index)
         }
     }
 

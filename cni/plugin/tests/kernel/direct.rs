@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use fairlead_cni_netlink::{Family, LinkName, Sysctl};
+use fairlead_cni_netlink::{Family, LinkName, RouteFilter, Sysctl};
 use fairlead_e2e_lab::{can_reach, can_reach_udp, serve_echo};
 use serde_json::json;
 
@@ -55,6 +55,18 @@ fn the_host_end_believes_no_pod() {
         let sysctl = Sysctl::interface(family, &name, key);
         let found = node.host.run(|| sysctl.read()).unwrap().unwrap();
         assert_eq!(found, value, "{family} {key}");
+    }
+    // One route for each address, and none that the kernel added.
+    let mut host = node.host.netlink().unwrap();
+    let link = Some(host.index_of(&name).unwrap());
+    for family in Family::ALL {
+        let all = RouteFilter {
+            link,
+            ..RouteFilter::all(family)
+        };
+        let routes = host.routes_where(all).unwrap();
+        assert_eq!(routes.len(), 1, "{routes:?}");
+        assert_eq!(routes[0].protocol, 76);
     }
 }
 
