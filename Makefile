@@ -54,6 +54,7 @@ bench: ## Measure against the reference plugins, as ratios
 	@echo "== bench: our plugins and the reference's, side by side"
 	@e2e/tools/build.sh cni
 	@$(MAKE) plugin
+	@cargo build --release --package fairlead-agent
 	@FAIRLEAD_CNI=$(PLUGIN) cargo run --release --package fairlead-e2e-benches
 
 .PHONY: lint

@@ -7,7 +7,7 @@ use nix::sys::prctl::set_child_subreaper;
 
 use crate::report::Report;
 use crate::subject::Programs;
-use crate::{attach, burst, goals, ipam, kernel};
+use crate::{attach, burst, goals, ipam, kernel, peers, traffic};
 
 /// Compares this project's plugins with the reference plugins, in namespaces of its own.
 #[derive(Debug, clap::Parser)]
@@ -27,11 +27,19 @@ pub struct Args {
     /// The directory of the reference's `bridge` and `host-local`.
     #[arg(long, default_value = ".cache/bin/cni", value_name = "DIRECTORY")]
     reference: PathBuf,
+    /// Our agent.
+    #[arg(
+        long,
+        env = "FAIRLEAD_AGENT",
+        default_value = "target/release/fairlead-agent",
+        value_name = "FILE"
+    )]
+    agent: PathBuf,
     /// Only these parts, in this order.
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "attach,growth,burst,ipam,kernel"
+        default_value = "attach,growth,burst,ipam,kernel,peers,traffic"
     )]
     only: Vec<Part>,
     /// Writes the tables also to this file, in Markdown.
@@ -52,6 +60,10 @@ enum Part {
     Ipam,
     /// Kernel work alone.
     Kernel,
+    /// What leads to thousands of nodes behind a tunnel.
+    Peers,
+    /// Pod to pod through a tunnel.
+    Traffic,
 }
 
 /// How often things are repeated.
@@ -69,7 +81,7 @@ pub(crate) struct Scale {
 /// A program is missing, a plugin fails, or the kernel refuses a namespace.
 pub fn run(args: &Args) -> Result<()> {
     set_child_subreaper(true).context("adopt the processes that plugins leave behind")?;
-    let programs = Programs::new(&args.plugin, &args.reference)?;
+    let programs = Programs::new(&args.plugin, &args.agent, &args.reference)?;
     let scale = if args.quick {
         Scale {
             operations: 32,
@@ -89,6 +101,8 @@ pub fn run(args: &Args) -> Result<()> {
             Part::Burst => burst::measure(&programs, &mut report)?,
             Part::Ipam => ipam::measure(&programs, scale, &mut report)?,
             Part::Kernel => kernel::measure(scale, &mut report)?,
+            Part::Peers => peers::measure(&programs, args.quick, &mut report)?,
+            Part::Traffic => traffic::measure(&programs, args.quick, &mut report)?,
         }
     }
     let text = format!("{}{}", report.tables(), goals::table(&report));

@@ -12,9 +12,11 @@ mod goals;
 mod host_local;
 mod ipam;
 mod kernel;
+mod peers;
 mod phase;
 mod report;
 mod sample;
 mod subject;
+mod traffic;
 
 pub use cli::{Args, run};

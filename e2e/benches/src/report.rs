@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::call::Verb;
+use crate::peers::{Memory, PeersRow, Work};
 use crate::sample::Sample;
 use crate::subject::{Kind, Network};
+use crate::traffic::{self, TrafficRow};
 
 /// One verb of all subjects under the same conditions.
 #[derive(Debug, Clone)]
@@ -60,6 +62,9 @@ pub(crate) struct Report {
     start: Instant,
     pub(crate) rows: Vec<Row>,
     pub(crate) ipam: Vec<IpamRow>,
+    pub(crate) peers: Vec<PeersRow>,
+    pub(crate) memory: Option<Memory>,
+    pub(crate) traffic: Vec<TrafficRow>,
     text: String,
     title: String,
 }
@@ -71,6 +76,9 @@ impl Report {
             start: Instant::now(),
             rows,
             ipam,
+            peers: Vec::new(),
+            memory: None,
+            traffic: Vec::new(),
             text: String::new(),
             title: String::new(),
         }
@@ -197,6 +205,69 @@ impl Report {
             &ms(row.deleted.p99()),
             &ms(row.deleted.cpu_each()),
         ]);
+    }
+
+    /// One kind of work, with ratios to flannel's shape.
+    pub(crate) fn peers(&mut self, row: PeersRow) {
+        self.begin(
+            "Nodes behind the tunnel, IPv4",
+            "| peers | what | entries written | wall ms | CPU ms | CPU, of flannel's shape |",
+        );
+        let flannel = self
+            .peers
+            .iter()
+            .find(|other| (other.peers, other.work) == (row.peers, Work::Flannel));
+        let against = flannel.map_or_else(String::new, |flannel| ratio(row.cpu(), flannel.cpu()));
+        self.line(&[
+            &row.peers.to_string(),
+            row.work.name(),
+            &row.written.to_string(),
+            &ms(row.wall()),
+            &ms(row.cpu()),
+            &against,
+        ]);
+        self.peers.push(row);
+    }
+
+    /// An agent's memory.
+    pub(crate) fn memory(&mut self, memory: Memory) {
+        self.begin(
+            "Memory of an agent that knows them all",
+            "| nodes | resident MB | at most MB |",
+        );
+        let mb = |kib: u64| format!("{}.{}", kib / 1024, kib % 1024 * 10 / 1024);
+        self.line(&[
+            &memory.nodes.to_string(),
+            &mb(memory.resident),
+            &mb(memory.peak),
+        ]);
+        self.memory = Some(memory);
+    }
+
+    /// All ways from pod to pod, with ratios to flannel.
+    pub(crate) fn traffic(&mut self, rows: Vec<TrafficRow>) {
+        self.begin(
+            "Pod to pod on another node, IPv4, underlay of MTU 1500",
+            "| way | Gb/s | Gb/s per CPU | of flannel's | UDP round trip p50 µs | shortest µs | of flannel's |",
+        );
+        let flannel = rows.iter().find(|row| row.kind == traffic::Kind::Flannel);
+        for row in &rows {
+            let against = |of: fn(&TrafficRow) -> f64| {
+                flannel.map_or_else(String::new, |flannel| {
+                    format!("{:.2}", of(row) / of(flannel))
+                })
+            };
+            self.line(&[
+                row.kind.name(),
+                &format!("{:.2}", row.rate()),
+                &format!("{:.2}", row.per_cpu()),
+                &against(TrafficRow::per_cpu),
+                &format!("{:.1}", row.trip().as_secs_f64() * 1e6),
+                &format!("{:.1}", row.shortest().as_secs_f64() * 1e6),
+                &against(|row| row.trip().as_secs_f64()),
+            ]);
+        }
+        self.traffic = rows;
     }
 
     /// All tables so far.

@@ -4,6 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use fairlead_cni_netlink::{Address, LinkName};
 use fairlead_e2e_lab::Namespace;
 use serde_json::{Value, json};
 
@@ -53,12 +54,13 @@ impl Network {
 pub(crate) struct Programs {
     reference: PathBuf,
     ours: PathBuf,
+    agent: PathBuf,
     /// Everything that a run writes.
     pub(crate) scratch: tempfile::TempDir,
 }
 
 impl Programs {
-    pub(crate) fn new(plugin: &Path, reference: &Path) -> Result<Self> {
+    pub(crate) fn new(plugin: &Path, agent: &Path, reference: &Path) -> Result<Self> {
         let scratch = tempfile::tempdir()?;
         let ours = scratch.path().join("bin");
         std::fs::create_dir(&ours)?;
@@ -70,17 +72,26 @@ impl Programs {
             plugin,
             "build it with `make plugin` or name another with --plugin",
         )?;
+        // Copies, as an installation makes them: what a linker has just written lies in small pieces in the
+        // page cache, and starts slower.
+        let plugin = copy(&plugin, scratch.path().join("fairlead-cni"))?;
         for role in ["bridge", "host-local", "fairlead-direct", "fairlead-vxlan"] {
             symlink(&plugin, ours.join(role))?;
         }
         let make = "build it with `make tools` or name another with --reference";
         let reference = found(reference, make)?;
+        let theirs = scratch.path().join("reference");
+        std::fs::create_dir(&theirs)?;
         for program in ["bridge", "host-local"] {
-            found(&reference.join(program), make)?;
+            copy(
+                &found(&reference.join(program), make)?,
+                theirs.join(program),
+            )?;
         }
         Ok(Self {
-            reference,
+            reference: theirs,
             ours,
+            agent: agent.to_owned(),
             scratch,
         })
     }
@@ -90,6 +101,22 @@ impl Programs {
         self.directory(kind).join("host-local")
     }
 
+    /// Our plugin under the name of a role.
+    pub(crate) fn ours(&self, role: &str) -> PathBuf {
+        self.ours.join(role)
+    }
+
+    /// Our agent, which only some parts need.
+    pub(crate) fn agent(&self) -> Result<PathBuf> {
+        self.agent.canonicalize().with_context(|| {
+            let path = self.agent.display();
+            format!(
+                "{path} is missing; build it with `cargo build --release --package fairlead-agent` \
+                 or name another with --agent"
+            )
+        })
+    }
+
     fn directory(&self, kind: Kind) -> &Path {
         if kind == Kind::Reference {
             &self.reference
@@ -97,6 +124,11 @@ impl Programs {
             &self.ours
         }
     }
+}
+
+fn copy(program: &Path, to: PathBuf) -> Result<PathBuf> {
+    std::fs::copy(program, &to).with_context(|| format!("copy {}", program.display()))?;
+    Ok(to)
 }
 
 /// A plugin on a node of its own.
@@ -110,6 +142,10 @@ impl Subject {
     pub(crate) fn new(kind: Kind, network: Network, programs: &Programs) -> Result<Self> {
         let node = Namespace::new("node")?;
         node.loopback_up()?;
+        // A node without any address makes the kernel look for one at all of its links, for each route.
+        let mut netlink = node.netlink()?;
+        let loopback = netlink.index_of(&LinkName::new("lo")?)?;
+        netlink.add_address(&Address::new(loopback, "192.0.2.1/32".parse()?))?;
         let home = tempfile::tempdir_in(programs.scratch.path())?.keep();
         let (role, conf) = match kind {
             Kind::Reference | Kind::Bridge => ("bridge", bridge(network, &home)),

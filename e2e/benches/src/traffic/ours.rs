@@ -1,0 +1,102 @@
+//! The agent on a node, with a folder of Node objects as its source.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use fairlead_e2e_lab::{Underlay, wait_until};
+use serde_json::{Value, json};
+
+use super::way::range;
+use crate::subject::Programs;
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// A running agent; killed when dropped.
+#[derive(Debug)]
+pub(super) struct Agent {
+    child: Child,
+    home: PathBuf,
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Agent {
+    /// Starts one on each node, in mode `vxlan` with all through the tunnel.
+    pub(super) fn start_all(
+        underlay: &Underlay,
+        programs: &Programs,
+        home: &Path,
+        offload: bool,
+    ) -> Result<Vec<Self>> {
+        let objects = home.join("objects");
+        std::fs::create_dir(&objects)?;
+        for (node, number) in underlay.nodes.iter().zip(0..) {
+            let object = json!({
+                "apiVersion": "v1", "kind": "Node", "metadata": {"name": format!("n{number}")},
+                "spec": {"podCIDRs": [range(number)]},
+                "status": {"addresses": [{"type": "InternalIP", "address": node.v4}]},
+            });
+            std::fs::write(objects.join(format!("n{number}.yaml")), object.to_string())?;
+        }
+        (0..underlay.nodes.len())
+            .map(|number| Self::start(underlay, number, programs, home, offload))
+            .collect()
+    }
+
+    fn start(
+        underlay: &Underlay,
+        number: usize,
+        programs: &Programs,
+        home: &Path,
+        offload: bool,
+    ) -> Result<Self> {
+        let objects = home.join("objects");
+        let home = home.join(format!("n{number}"));
+        std::fs::create_dir(&home)?;
+        // YAML is a superset of JSON.
+        let config = json!({
+            "node": {"name": format!("n{number}")},
+            "network": {"mode": "vxlan", "vxlan": {"tunnel": "always", "checksumOffload": offload}},
+            "clusterState": {"from": "directory", "directory": objects},
+            "runDir": home.join("run"),
+            "cni": {
+                "pluginSource": programs.ours("bridge"), "binDir": home.join("bin"),
+                "confDir": home.join("conf"), "dataDir": home.join("data"),
+            },
+            "gc": {"enabled": false},
+        });
+        let file = home.join("agent.yaml");
+        std::fs::write(&file, config.to_string())?;
+        let program = programs.agent()?;
+        let child = underlay.nodes[number]
+            .ns
+            .command(program.to_str().context("a path in UTF-8")?)
+            .arg("run")
+            .arg("--config")
+            .arg(file)
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(home.join("log"))?)
+            .spawn()
+            .with_context(|| format!("run {}", program.display()))?;
+        Ok(Self { child, home })
+    }
+
+    /// The plugin's configuration from the list that it writes.
+    pub(super) fn conf(&self) -> Result<Value> {
+        let list = self.home.join("conf/05-fairlead.conflist");
+        wait_until(LIMIT, "the agent writes its list", || Ok(list.exists()))
+            .with_context(|| std::fs::read_to_string(self.home.join("log")).unwrap_or_default())?;
+        let list: Value = serde_json::from_str(&std::fs::read_to_string(list)?)?;
+        let mut conf = list["plugins"][0].clone();
+        conf["name"] = list["name"].clone();
+        conf["cniVersion"] = list["cniVersion"].clone();
+        Ok(conf)
+    }
+}
