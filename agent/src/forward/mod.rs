@@ -8,6 +8,8 @@ mod legacy;
 pub mod probe;
 pub mod table;
 
+use std::sync::Arc;
+
 use fairlead_cni_netlink::NetlinkError;
 use fairlead_cni_netlink::nft::{Batch, Chain, Nft, Rule};
 use fairlead_cni_node::owned::FORWARD_ACCEPT_COMMENT;
@@ -16,6 +18,7 @@ use crate::cluster::View;
 use crate::conditions::Condition;
 use crate::kernel::trouble::Trouble;
 use crate::metrics::Metrics;
+use crate::nftables::Settled;
 use crate::nftables::wanted::MARK_PRIORITY;
 use judge::{Families, our_rule};
 use probe::Probe;
@@ -26,22 +29,33 @@ use table::{Contents, Reader};
 pub struct Keeper {
     /// Chains, as text, that our rule has been put into since the start.
     entered: std::collections::BTreeSet<String>,
+    settled: Settled,
+    /// What was told then of nftables chains.
+    told: Vec<Condition>,
 }
 
 impl Keeper {
-    /// Tells what drops, and keeps our rule where `accept` says so.
+    /// Tells what drops, and keeps our rule where `accept` says so. `generation` is that of the ruleset
+    /// before anything of this pass.
     pub fn pass(
         &mut self,
         nft: &mut Nft,
-        view: &View,
+        (view, generation): (&Arc<View>, Option<u32>),
         accept: bool,
         metrics: &Metrics,
         trouble: &mut Trouble,
     ) {
         let families = Families::of(&view.all_ranges);
         let probes = Probe::all(view);
-        let result = self.nftables(nft, families, &probes, accept, metrics, trouble);
-        trouble.value(result);
+        if !self.settled.holds(generation, view) {
+            self.told.clear();
+            let written = self.nftables(nft, families, &probes, accept, metrics);
+            let nothing_to_do = trouble.value(written) == Some(0);
+            self.settled.note(generation, view, nothing_to_do);
+        }
+        self.told
+            .iter()
+            .for_each(|condition| trouble.tell(condition.clone()));
         for (family, used) in [
             (legacy::Family::V4, families.v4),
             (legacy::Family::V6, families.v6),
@@ -67,8 +81,8 @@ impl Keeper {
         probes: &[Probe],
         accept: bool,
         metrics: &Metrics,
-        trouble: &mut Trouble,
-    ) -> Result<(), NetlinkError> {
+    ) -> Result<usize, NetlinkError> {
+        let mut written = 0;
         let chains: Vec<Chain> = nft
             .chains()?
             .into_iter()
@@ -84,16 +98,18 @@ impl Keeper {
                 .as_ref()
                 .is_some_and(|base| base.priority > MARK_PRIORITY);
             let keep = accept && marked && drops.is_some();
-            self.write(nft, &chain, &changes(&chain, &rules, keep), keep, metrics)?;
+            let batch = changes(&chain, &rules, keep);
+            written += batch.len();
+            self.write(nft, &chain, &batch, keep, metrics)?;
             if let Some(why) = drops.filter(|_| !keep) {
-                trouble.tell(Condition::ForwardDrop {
+                self.told.push(Condition::ForwardDrop {
                     chain: format!("chain {} of nftables table {}", chain.name, chain.table),
                     why,
                     command: judge::command(&chain),
                 });
             }
         }
-        Ok(())
+        Ok(written)
     }
 
     fn write(

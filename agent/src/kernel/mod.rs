@@ -159,7 +159,11 @@ impl Reconciler {
         for bridge in bridges {
             trouble.tell(bridge);
         }
-        let view = Arc::new(view);
+        // Who has seen this view need not compare it.
+        let view = match &self.outcome.view {
+            Some(last) if **last == view => Arc::clone(last),
+            _ => Arc::new(view),
+        };
         self.outcome.view = Some(Arc::clone(&view));
         // The tunnel is closed to strangers before it is there, and until it is gone.
         if tunnel {
@@ -196,12 +200,13 @@ impl Reconciler {
         };
         let mut trouble = Trouble::new(&self.metrics);
         let (config, metrics) = (&self.config, &self.metrics);
+        let seen = (&view, trouble.value(self.nft.generation()));
         let sockets = (&mut self.nft, &mut self.netlink);
         self.nftables
-            .pass(sockets, &view, config, metrics, &mut trouble);
+            .pass(sockets, seen, config, metrics, &mut trouble);
         self.forward.pass(
             &mut self.nft,
-            &view,
+            seen,
             config.forward_accept,
             metrics,
             &mut trouble,

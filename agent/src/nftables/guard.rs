@@ -85,6 +85,18 @@ impl Actual {
     }
 }
 
+/// The host ends of pods.
+///
+/// # Errors
+///
+/// The kernel's, with what was asked.
+pub fn links(netlink: &mut Netlink) -> Result<BTreeSet<String>, NetlinkError> {
+    let links = netlink.links()?;
+    let names = links.iter().map(|link| link.name.as_str());
+    let ours = names.filter(|name| is_host_link(name));
+    Ok(ours.map(str::to_owned).collect())
+}
+
 /// Brings the table to `wanted`, or away; answers with the number of messages.
 ///
 /// # Errors
@@ -107,12 +119,7 @@ pub fn write(
     };
     let actual = whole.map(|whole| Actual::of(whole, wanted));
     // After the chains: one that an ADD makes meanwhile has its link already.
-    let links: BTreeSet<String> = netlink
-        .links()?
-        .into_iter()
-        .map(|link| link.name.to_string())
-        .filter(|name| is_host_link(name))
-        .collect();
+    let links = links(netlink)?;
     let swept = sweep(nft, generation, actual.as_ref(), &links)?;
     let batch = changes(wanted, actual.as_ref().map(|actual| &actual.shared));
     nft.commit(&batch)?;

@@ -8,6 +8,9 @@ mod tests;
 mod tunnel;
 pub mod wanted;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use fairlead_cni_netlink::nft::{Batch, Nft};
 use fairlead_cni_netlink::{Netlink, NetlinkError};
 use fairlead_cni_node::Mode;
@@ -28,32 +31,68 @@ enum Last {
     Known(Option<Ruleset>),
 }
 
+/// That nothing was left to do: for this view, in this generation of the ruleset, which every change of
+/// anybody's ends. Sets of thousands of nodes need not be read and compared again then.
+#[derive(Debug, Default)]
+pub struct Settled(Option<(u32, Arc<View>)>);
+
+impl Settled {
+    /// Whether that is still so.
+    #[must_use]
+    pub fn holds(&self, generation: Option<u32>, view: &Arc<View>) -> bool {
+        let same =
+            |(then, of): &(u32, Arc<View>)| generation == Some(*then) && Arc::ptr_eq(of, view);
+        self.0.as_ref().is_some_and(same)
+    }
+
+    /// Remembers that nothing was left to do in the `generation` that stood before anything was read.
+    pub fn note(&mut self, generation: Option<u32>, view: &Arc<View>, nothing_to_do: bool) {
+        let settled = generation.filter(|_| nothing_to_do);
+        self.0 = settled.map(|generation| (generation, Arc::clone(view)));
+    }
+}
+
 /// Keeps our tables.
 #[derive(Debug, Default)]
 pub struct Keeper {
     own: Last,
     guard: Last,
+    settled: Settled,
+    /// The links that were guarded then.
+    links: BTreeSet<String>,
 }
 
 impl Keeper {
-    /// Brings both tables to what `view` and `config` ask for.
+    /// Brings both tables to what `view` and `config` ask for. `generation` is that of the ruleset before
+    /// anything of this pass.
     pub fn pass(
         &mut self,
         (nft, netlink): (&mut Nft, &mut Netlink),
-        view: &View,
+        (view, generation): (&Arc<View>, Option<u32>),
         config: &Config,
         metrics: &Metrics,
         trouble: &mut Trouble,
     ) {
-        let wanted = wanted::wanted(view, config);
-        let written = trouble.value(write(nft, wanted.as_ref()));
-        self.own.note(wanted, written, "inet fairlead", metrics);
-
         let network = &config.network;
-        let wanted = (network.mode == Mode::Vxlan).then(|| guard::wanted(view, network.vxlan.port));
-        let written = trouble.value(guard::write(nft, netlink, wanted.as_ref()));
+        let guarded = network.mode == Mode::Vxlan;
+        let links = match guarded.then(|| guard::links(netlink)).transpose() {
+            Ok(links) => links.unwrap_or_default(),
+            Err(error) => return trouble.fail(&error.into()),
+        };
+        if self.settled.holds(generation, view) && self.links == links {
+            return;
+        }
+        let wanted = wanted::wanted(view, config);
+        let own = trouble.value(write(nft, wanted.as_ref()));
+        self.own.note(wanted, own, "inet fairlead", metrics);
+
+        let wanted = guarded.then(|| guard::wanted(view, network.vxlan.port));
+        let guard = trouble.value(guard::write(nft, netlink, wanted.as_ref()));
         self.guard
-            .note(wanted, written, "netdev fairlead-guard", metrics);
+            .note(wanted, guard, "netdev fairlead-guard", metrics);
+        let nothing_to_do = (own, guard) == (Some(0), Some(0));
+        self.settled.note(generation, view, nothing_to_do);
+        self.links = links;
     }
 }
 

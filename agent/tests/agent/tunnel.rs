@@ -1,7 +1,7 @@
 //! Mode `vxlan` in nftables: who may speak to the tunnel's port, and that nobody translates or tracks
 //! what nodes say to each other there.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use anyhow::{Context, Result};
 use fairlead_e2e_lab::Namespace;
@@ -47,15 +47,22 @@ fn heard(ns: &Namespace) -> Result<u64> {
 }
 
 /// One datagram from `ns`; what becomes of it is for others to say.
-fn send(ns: &Namespace, from: Option<SocketAddr>, to: SocketAddr) -> Result<()> {
-    let any: SocketAddr = if to.is_ipv4() {
-        ([0, 0, 0, 0], 0).into()
+fn send(ns: &Namespace, to: SocketAddr) -> Result<()> {
+    let any: IpAddr = if to.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
     } else {
-        (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
+        Ipv6Addr::UNSPECIFIED.into()
     };
-    let socket = ns.run(|| UdpSocket::bind(from.unwrap_or(any)))??;
-    // Refused by whom it reached, or by our own rules: neither is the sender's matter.
-    let _ = socket.send_to(&[8, 0, 0, 0, 0, 0, 76, 0], to);
+    send_from(ns, (any, 0).into(), &[to])
+}
+
+/// Datagrams from one address.
+fn send_from(ns: &Namespace, from: SocketAddr, to: &[SocketAddr]) -> Result<()> {
+    let socket = ns.run(|| UdpSocket::bind(from))??;
+    for to in to {
+        // Refused by whom it reached, or by our own rules: neither is the sender's matter.
+        let _ = socket.send_to(&[8, 0, 0, 0, 0, 0, 76, 0], to);
+    }
     Ok(())
 }
 
@@ -75,11 +82,11 @@ fn the_tunnels_port_takes_packets_from_nodes_alone_and_counts_the_others() -> Re
     let dropped = || counted(ns, "inet fairlead tunnel-input", "saddr !=");
 
     for to in both(&cluster, 0) {
-        send(cluster.ns(1), None, (to, PORT).into())?;
+        send(cluster.ns(1), (to, PORT).into())?;
     }
     agent.wait("both packets of a node", || Ok(heard(ns)? == 2))?;
     for to in both(&cluster, 0) {
-        send(cluster.ns(2), None, (to, PORT).into())?;
+        send(cluster.ns(2), (to, PORT).into())?;
     }
     agent.wait("both packets of a stranger", || Ok(dropped()? == 2))?;
     assert_eq!(heard(ns)?, 2);
@@ -87,7 +94,7 @@ fn the_tunnels_port_takes_packets_from_nodes_alone_and_counts_the_others() -> Re
     // A node too may speak only to the address that nodes know each other by.
     ip(ns, "address add 203.0.113.7/32 dev lo")?;
     ip(cluster.ns(1), "route add 203.0.113.7 via 192.0.2.1")?;
-    send(cluster.ns(1), None, "203.0.113.7:4789".parse()?)?;
+    send(cluster.ns(1), "203.0.113.7:4789".parse()?)?;
     agent.wait("a packet to another address", || {
         Ok(counted(ns, "inet fairlead tunnel-input", "daddr !=")? == 1)
     })?;
@@ -100,7 +107,7 @@ fn the_tunnels_port_takes_packets_from_nodes_alone_and_counts_the_others() -> Re
     })?;
     assert_eq!(dropped()?, 2, "counters go on");
     for to in both(&cluster, 0) {
-        send(cluster.ns(2), None, (to, PORT).into())?;
+        send(cluster.ns(2), (to, PORT).into())?;
     }
     agent.wait("packets of the new node", || Ok(heard(ns)? == 4))
 }
@@ -137,10 +144,9 @@ fn nobody_translates_what_nodes_say_to_each_other() -> Result<()> {
     ] {
         nft(peer, script)?;
     }
-    let [v4, v6] = both(&cluster, 1);
-    for (from, to) in [("0.0.0.0:5555", v4), ("[::]:5555", v6)] {
-        send(ns, Some(from.parse()?), (to, PORT).into())?;
-        send(ns, Some(from.parse()?), (to, PORT + 1).into())?;
+    for (from, to) in both(&cluster, 0).into_iter().zip(both(&cluster, 1)) {
+        let ports = [PORT, PORT + 1].map(|port| SocketAddr::new(to, port));
+        send_from(ns, (from, 5555).into(), &ports)?;
     }
     let seen = |comment: &str| counted(peer, "inet spy input", comment);
     agents[0].wait("all four packets", || {
@@ -179,12 +185,12 @@ fn a_pod_cannot_send_to_the_tunnel_of_any_node() -> Result<()> {
     let guard = |part: &str| counted(ns, "netdev fairlead-guard guard", part);
     for number in [0, 1] {
         for to in both(&cluster, number) {
-            send(&pod.ns, None, (to, PORT).into())?;
+            send(&pod.ns, (to, PORT).into())?;
         }
     }
     agents[0].wait("four packets to nodes", || Ok(guard("daddr")? == 4))?;
     // By the gateway's address, which no node is known by, and hidden behind a second tag.
-    send(&pod.ns, None, "169.254.1.1:4789".parse()?)?;
+    send(&pod.ns, "169.254.1.1:4789".parse()?)?;
     agents[0].wait("one to the gateway", || {
         Ok(counted(ns, "inet fairlead tunnel-input", "saddr !=")? == 1)
     })?;
@@ -199,7 +205,7 @@ fn a_pod_cannot_send_to_the_tunnel_of_any_node() -> Result<()> {
     // Tunnels of its own to elsewhere are a pod's own business.
     let outside = both(&cluster, 2);
     for to in outside {
-        send(&pod.ns, None, (to, PORT).into())?;
+        send(&pod.ns, (to, PORT).into())?;
     }
     agents[0].wait("packets to the world", || Ok(heard(cluster.ns(2))? == 2))
 }
@@ -220,7 +226,7 @@ fn a_service_is_no_way_from_a_pod_to_the_tunnel_of_a_node() -> Result<()> {
         ns,
         "add rule ip service nat ip daddr 10.96.0.7 udp dport 53 dnat to 192.0.2.2:4789",
     )?;
-    send(&pod.ns, None, "10.96.0.7:53".parse()?)?;
+    send(&pod.ns, "10.96.0.7:53".parse()?)?;
     agent.wait("the packet behind the translation", || {
         Ok(counted(ns, "inet fairlead tunnel-forward", "counter")? == 1)
     })?;
