@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::check_pod;
 use crate::config::Config;
-use crate::{logs, run};
+use crate::{logs, memory, run};
 
 /// The per-node network daemon of Fairlead.
 #[derive(Debug, Parser)]
@@ -81,6 +81,7 @@ fn start(path: &std::path::Path) -> anyhow::Result<()> {
     let config =
         Config::load(path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
     logs::start(config.log);
+    memory::share_pools();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -20,6 +20,7 @@ pub mod install;
 pub mod kernel;
 pub mod lock;
 pub mod logs;
+pub mod memory;
 pub mod metrics;
 pub mod nftables;
 pub mod nodestatus;

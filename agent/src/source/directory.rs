@@ -80,7 +80,8 @@ impl Folder {
             Err(error) => return (None, vec![error]),
         };
         let mut errors = Vec::new();
-        self.files.retain(|path, _| paths.contains(path));
+        self.files
+            .retain(|path, _| paths.binary_search(path).is_ok());
         for path in paths {
             match parse(&path, annotation) {
                 Ok(nodes) => drop(self.files.insert(path, nodes)),

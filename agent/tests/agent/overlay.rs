@@ -527,7 +527,7 @@ fn over_ipv6_the_tunnel_takes_70_bytes_and_carries_ipv4_pods_too() -> Result<()>
     }
     let _echoes = [serve_echo(cluster.ns(1), 7)?, serve_echo(cluster.ns(2), 7)?];
     for address in ["10.244.2.9:7", "[fd00:244:2::9]:7", "10.244.1.9:7"] {
-        assert!(can_reach(cluster.ns(0), address.parse()?)?, "{address}");
+        agents[0].wait(address, || can_reach(cluster.ns(0), address.parse()?))?;
     }
     Ok(())
 }
