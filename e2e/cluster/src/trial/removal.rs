@@ -23,7 +23,8 @@ pub(super) fn run(cluster: &Cluster, progress: &Progress) -> Result<()> {
     progress.say("chart removed");
     for node in cluster.node_members() {
         let report = clean(cluster, node, progress)?;
-        progress.say(format!("{node}: {} lines removed", report.lines().count()));
+        let sum = report.lines().last().unwrap_or("nothing said");
+        progress.say(format!("{node}: {sum}"));
         let difference = node_state::since_before_install(cluster, node)?;
         ensure!(
             difference.is_empty(),
