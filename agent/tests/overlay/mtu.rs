@@ -11,14 +11,12 @@ use crate::cluster::{Cluster, PAIR, ip, subnets};
 use crate::paths::pods;
 use crate::pod::{Pod, wait_mesh, wait_reach};
 
-/// Where whole packets are sent.
-const SINK: u16 = 9;
-
 const FAMILIES: [(Families, u32); 2] = [(Families::V4, 50), (Families::V6, 70)];
 
-/// A socket of `pod` that takes packets in.
+/// A socket of `pod` that takes packets in, at a port that no socket before it had: a process that
+/// another test starts meanwhile keeps that one for a moment.
 fn sink(pod: &Pod) -> Result<UdpSocket> {
-    let socket = pod.ns.run(|| UdpSocket::bind(("::", SINK)))??;
+    let socket = pod.ns.run(|| UdpSocket::bind(("::", 0)))??;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }
@@ -27,7 +25,7 @@ fn sink(pod: &Pod) -> Result<UdpSocket> {
 /// told that they are too large, `false`: anything else is a black hole.
 fn passes(from: &Namespace, to: &Pod, family: Family, size: u32) -> Result<bool> {
     let sink = sink(to)?;
-    let target = (to.ip(family)?, SINK).into();
+    let target = (to.ip(family)?, sink.local_addr()?.port()).into();
     let sender = WholeSender::new(from, target)?;
     let size = usize::try_from(size)?;
     let mut buffer = vec![0; 1 << 16];
