@@ -1,7 +1,6 @@
 //! What tests that span crates share: our programs, and nodes that run them.
 
 mod node;
-mod program;
 
+pub use fairlead_e2e_lab::program;
 pub use node::{Agent, Cluster, Pod};
-pub use program::program;

@@ -9,10 +9,8 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use fairlead_e2e_lab::{Families, Namespace, Routed, Subnet, wait_until};
+use fairlead_e2e_lab::{Families, Namespace, Routed, Subnet, program, wait_until};
 use serde_json::{Value, json};
-
-use crate::program;
 
 /// How long anything may take before a test fails.
 const LIMIT: Duration = Duration::from_secs(30);
