@@ -87,3 +87,23 @@ fn another_port_makes_the_rules_anew() {
     assert!(!at(4789).same_shape(&at(8472)));
     assert!(!guard::wanted(&view, 4789).same_shape(&guard::wanted(&view, 8472)));
 }
+
+#[test]
+fn nothing_to_do_holds_for_one_view_and_one_generation() {
+    let (view, same) = (Arc::new(view(&[])), Arc::new(view(&[])));
+    let mut settled = Settled::default();
+    assert!(!settled.holds(Some(7), &view));
+    settled.note(Some(7), &view, true);
+    assert!(settled.holds(Some(7), &view));
+    assert!(!settled.holds(Some(8), &view), "somebody changed something");
+    assert!(!settled.holds(None, &view), "nobody knows");
+    assert!(
+        !settled.holds(Some(7), &same),
+        "another one has not been compared"
+    );
+    settled.note(Some(7), &view, false);
+    assert!(
+        !settled.holds(Some(7), &view),
+        "what was written is looked at again"
+    );
+}
