@@ -15,7 +15,7 @@ pub(crate) fn ensure(wanted: &Wanted) -> Result<()> {
 }
 
 /// Sets all of them without a look at what there is: keys of a new link hardly ever have the wanted value.
-/// Not for `disable_ipv6`: to set that takes the kernel's networking lock.
+/// To set `disable_ipv6` takes the kernel's networking lock: better [`ensure`] it where it is likely set.
 pub(crate) fn set(wanted: &Wanted) -> Result<()> {
     each(wanted, Sysctl::write)
 }

@@ -7,7 +7,6 @@ use fairlead_cni_netlink::{
     Address, Bridge, Family, Link, LinkChange, LinkFlags, LinkIndex, LinkKind, LinkName, Mac,
     NetNs, Netlink, NewLink, Peer, Sysctl,
 };
-use ipnetwork::IpNetwork;
 
 use super::conf::Conf;
 use super::plan::Plan;
@@ -101,8 +100,10 @@ impl Device {
             None => (self.index, conf.bridge.clone()),
             Some(id) => self.vlan_port(conf, id, host)?,
         };
+        let mut present = host.addresses_of(holder)?;
         for gateway in &plan.gateways {
-            take_address(conf, holder, &name, *gateway, host)?;
+            let address = Address::new(holder, *gateway).nodad();
+            take_address(conf, &name, address, &mut present, host)?;
         }
         let forwarding = |family| match family {
             Family::V4 => (Sysctl::new("net/ipv4/ip_forward"), "1"),
@@ -178,12 +179,12 @@ fn make_vlan_port(
 /// duplicate address detection: pods would wait a second for their gateway.
 fn take_address(
     conf: &Conf,
-    holder: LinkIndex,
     name: &LinkName,
-    wanted: IpNetwork,
+    address: Address,
+    present: &mut Vec<Address>,
     host: &mut Netlink,
 ) -> Result<()> {
-    let present = host.addresses_of(holder)?;
+    let wanted = address.ip;
     if present.iter().any(|address| address.ip == wanted) {
         return Ok(());
     }
@@ -207,9 +208,10 @@ fn take_address(
             _ => {}
         }
     }
-    match host.add_address(&Address::new(holder, wanted).nodad()) {
+    match host.add_address(&address) {
         // Another ADD was faster.
-        Err(error) if !error.is_exists() => Err(error.into()),
-        _ => Ok(()),
+        Err(error) if !error.is_exists() => return Err(error.into()),
+        _ => present.push(address),
     }
+    Ok(())
 }

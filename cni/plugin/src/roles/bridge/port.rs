@@ -73,6 +73,12 @@ impl Port {
         if conf.vlan.filtering {
             vlan::assign(conf, index, &conf.vlan.trunk, host)?;
         }
+        // The bridge speaks for the host. A port with IPv6 gets an address, groups and routes of its own for
+        // nothing, and setting up the next one walks them all (`rt6_sync_up`).
+        sysctls::set(&vec![(
+            Sysctl::interface(Family::V6, &self.host, "disable_ipv6"),
+            "1",
+        )])?;
         let mut batch = Batch::new();
         if conf.hairpin_mode || conf.port_isolation {
             batch.set_port(&PortChange {
