@@ -106,7 +106,8 @@ impl Keeper {
         peers::tell(&wanted.faults, trouble);
         let changes = diff(&wanted, &dump.actual());
         let before = self.wanted.as_ref();
-        let repair = before.is_some_and(|(at, before)| (*at, before) == (link, &wanted));
+        let repair = !changes.first.is_empty()
+            && before.is_some_and(|(at, before)| (*at, before) == (link, &wanted));
         let refused = tables::write(
             netlink,
             link,

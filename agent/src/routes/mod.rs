@@ -117,13 +117,16 @@ impl Keeper {
         trouble: &mut Trouble,
     ) -> Option<()> {
         let mut actual = trouble.value(apply::actual(netlink))?;
-        self.held.extend(actual.iter().map(Route::key));
         if !tunnel_known {
             actual.retain(|route| !is_tunnelled(route));
         }
         let changes = diff::diff(&wanted.routes, &actual);
         let before = self.wanted.as_ref().map(|before| &before.routes);
-        let repair = before == Some(&wanted.routes);
+        let writes = !changes.is_empty() || !plan.add.is_empty();
+        let repair = writes && before == Some(&wanted.routes);
+        if writes || before.is_none() {
+            self.held.extend(actual.iter().map(Route::key));
+        }
         let mut done = Some(());
 
         let made = trouble.value(apply::add_next_hops(netlink, &plan.add))?;
@@ -133,13 +136,18 @@ impl Keeper {
             let applied = trouble.value(apply::apply(netlink, &changes, &self.held))?;
             metrics.wrote("route", applied.written, repair);
             log(&changes, applied.written, repair);
+            let whole = applied.written == changes.len();
             for route in applied.taken {
                 trouble.tell(Condition::RouteTaken {
                     range: route.destination,
                 });
             }
             done = done.filter(|()| trouble.fail_all(applied.errors));
-            actual = trouble.value(apply::actual(netlink))?;
+            actual = if whole && tunnel_known {
+                wanted.routes.values().cloned().collect()
+            } else {
+                trouble.value(apply::actual(netlink))?
+            };
             self.held.extend(actual.iter().map(Route::key));
         }
         // The kernel removes routes with their object: it goes once no route needs it.

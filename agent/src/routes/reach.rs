@@ -70,12 +70,13 @@ impl Asker {
         view: &View,
         changed: bool,
     ) -> Result<&Reachable, NetlinkError> {
-        let asked: BTreeSet<IpAddr> = asked(view).collect();
-        self.answers.retain(|address, _| asked.contains(address));
-        let open: Vec<IpAddr> = asked
-            .into_iter()
-            .filter(|address| changed || !self.answers.contains_key(address))
-            .collect();
+        let asked: Vec<IpAddr> = asked(view).collect();
+        let is_open = |address: &&IpAddr| changed || !self.answers.contains_key(address);
+        let open: Vec<IpAddr> = asked.iter().filter(is_open).copied().collect();
+        if self.answers.len() != asked.len() {
+            let asked: BTreeSet<IpAddr> = asked.into_iter().collect();
+            self.answers.retain(|address, _| asked.contains(address));
+        }
         for (address, answer) in open.iter().zip(netlink.routes_to(&open)?) {
             let reach = match reach(answer) {
                 Ok(reach) => reach,

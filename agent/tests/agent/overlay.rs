@@ -152,10 +152,7 @@ fn nodes_in_other_subnets_are_reached_through_the_tunnel_over_both_families() ->
     let _echo = serve_echo(cluster.ns(2), 7)?;
     for address in ["10.244.2.9:7", "[fd00:244:2::9]:7"] {
         for from in [0, 1] {
-            assert!(
-                can_reach(cluster.ns(from), address.parse()?)?,
-                "{address} from {from}"
-            );
+            agents[0].wait(address, || can_reach(cluster.ns(from), address.parse()?))?;
         }
     }
     Ok(())

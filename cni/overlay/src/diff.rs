@@ -91,17 +91,26 @@ fn compare<K: Ord + Copy, V: PartialEq + Copy>(
     wanted: &BTreeMap<K, V>,
     actual: &[(K, Option<V>)],
 ) -> Table<K, V> {
-    let mut missing = wanted.clone();
-    let mut delete = Vec::new();
-    for (at, (key, value)) in actual.iter().enumerate() {
-        match wanted.get(key) {
-            None => delete.push(at),
-            Some(right) if value.as_ref() == Some(right) => drop(missing.remove(key)),
-            Some(_) => {}
+    let mut order: Vec<usize> = (0..actual.len()).collect();
+    order.sort_unstable_by_key(|at| (actual[*at].0, *at));
+    let mut standing = order.into_iter().peekable();
+    let mut table = Table {
+        set: Vec::new(),
+        delete: Vec::new(),
+    };
+    // Both sides in the order of their keys: neither is looked up in the other.
+    for (key, value) in wanted {
+        while let Some(at) = standing.next_if(|at| actual[*at].0 < *key) {
+            table.delete.push(at);
+        }
+        let mut right = false;
+        while let Some(at) = standing.next_if(|at| actual[*at].0 == *key) {
+            right |= actual[at].1 == Some(*value);
+        }
+        if !right {
+            table.set.push((*key, *value));
         }
     }
-    Table {
-        set: missing.into_iter().collect(),
-        delete,
-    }
+    table.delete.extend(standing);
+    table
 }

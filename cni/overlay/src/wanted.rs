@@ -1,6 +1,5 @@
 //! What should stand: the entries of each of the kernel's tables that lead to the peers.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -108,23 +107,18 @@ pub struct Wanted {
 pub fn wanted(own: &Own, peers: &[Peer], ids: &Ids) -> Wanted {
     let mut wanted = Wanted::default();
     let mut ids = Allocator::new(ids);
-    let mut macs = BTreeMap::from([(own.mac, own.name.as_str())]);
-    let mut gateways: BTreeMap<IpAddr, &str> = own
-        .addresses
-        .iter()
-        .map(|address| (*address, own.name.as_str()))
-        .collect();
-    for peer in peers.iter().filter(|peer| !peer.ranges.is_empty()) {
-        match macs.entry(peer.mac) {
-            Entry::Occupied(holder) => {
-                wanted.faults.push(Fault::Mac {
-                    mac: peer.mac,
-                    first: (*holder.get()).to_owned(),
-                    second: peer.name.clone(),
-                });
-                continue;
-            }
-            Entry::Vacant(free) => drop(free.insert(&peer.name)),
+    for (place, peer) in peers.iter().enumerate() {
+        if peer.ranges.is_empty() {
+            continue;
+        }
+        let before = &peers[..place];
+        if let Some(first) = wanted.holder_of_mac(own, before, peer.mac) {
+            wanted.faults.push(Fault::Mac {
+                mac: peer.mac,
+                first,
+                second: peer.name.clone(),
+            });
+            continue;
         }
         wanted.fdb.insert(peer.mac, peer.endpoint);
         for of_family in [
@@ -135,13 +129,15 @@ pub fn wanted(own: &Own, peers: &[Peer], ids: &Ids) -> Wanted {
             let Some(first) = ranges().next() else {
                 continue;
             };
-            let gateway = match gateway(peer, *first, &mut gateways) {
-                Ok(gateway) => gateway,
-                Err(fault) => {
-                    wanted.faults.push(fault);
-                    continue;
-                }
-            };
+            let gateway = gateway(peer, *first);
+            if let Some(first) = wanted.holder_of_gateway(own, before, gateway) {
+                wanted.faults.push(Fault::Gateway {
+                    gateway,
+                    first,
+                    second: peer.name.clone(),
+                });
+                continue;
+            }
             let Some(id) = ids.of(gateway) else {
                 let node = peer.name.clone();
                 wanted.faults.push(Fault::Ids { node });
@@ -159,26 +155,32 @@ pub fn wanted(own: &Own, peers: &[Peer], ids: &Ids) -> Wanted {
     wanted
 }
 
-/// The gateway to those ranges of `peer` of which `first` is the first; noted in `gateways`.
-fn gateway<'a>(
-    peer: &'a Peer,
-    first: IpNetwork,
-    gateways: &mut BTreeMap<IpAddr, &'a str>,
-) -> Result<IpAddr, Fault> {
-    let gateway = match first {
+impl Wanted {
+    /// Which node has `mac` already: this one or one of the peers `before`.
+    fn holder_of_mac(&self, own: &Own, before: &[Peer], mac: Mac) -> Option<String> {
+        if mac == own.mac {
+            return Some(own.name.clone());
+        }
+        self.fdb.get(&mac)?;
+        let holder = |peer: &&Peer| peer.mac == mac && !peer.ranges.is_empty();
+        before.iter().find(holder).map(|peer| peer.name.clone())
+    }
+
+    /// Whose gateway `gateway` is already.
+    fn holder_of_gateway(&self, own: &Own, before: &[Peer], gateway: IpAddr) -> Option<String> {
+        if own.addresses.contains(&gateway) {
+            return Some(own.name.clone());
+        }
+        let mac = *self.neighbours.get(&gateway)?;
+        self.holder_of_mac(own, before, mac)
+    }
+}
+
+/// The gateway to those ranges of `peer` of which `first` is the first.
+fn gateway(peer: &Peer, first: IpNetwork) -> IpAddr {
+    match first {
         IpNetwork::V4(v4) => IpAddr::V4(v4.network()),
         IpNetwork::V6(_) => IpAddr::V6(peer.mac.link_local()),
-    };
-    match gateways.entry(gateway) {
-        Entry::Occupied(holder) => Err(Fault::Gateway {
-            gateway,
-            first: (*holder.get()).to_owned(),
-            second: peer.name.clone(),
-        }),
-        Entry::Vacant(free) => {
-            free.insert(&peer.name);
-            Ok(gateway)
-        }
     }
 }
 
