@@ -86,22 +86,15 @@ pub(crate) fn table(report: &Report) -> String {
             );
         }
     }
-    let pair = measured(
-        report,
-        Network::Plain,
-        (Kind::Direct, 900),
-        (Kind::Direct, 0),
-    );
-    if let Some((full, empty)) = pair {
-        let ratio = full.p50().as_secs_f64() / empty.p50().as_secs_f64();
-        let (name, limit) = ("`direct`: ADD p50 beside 900 pods", "1.3 of the empty node");
-        line(
-            &mut text,
-            name,
-            limit,
-            &format!("{ratio:.2}"),
-            ratio <= FLAT,
-        );
+    for network in [Network::Plain, Network::DualStack] {
+        let pair = measured(report, network, (Kind::Direct, 900), (Kind::Direct, 0));
+        if let Some((full, empty)) = pair {
+            let ratio = full.p50().as_secs_f64() / empty.p50().as_secs_f64();
+            let name = format!("`direct`: ADD p50 beside 900 pods, {}", network.name());
+            let limit = format!("{FLAT} of the empty node");
+            let met = ratio <= FLAT;
+            line(&mut text, &name, &limit, &format!("{ratio:.2}"), met);
+        }
     }
     if let Some(row) = report
         .ipam
