@@ -7,7 +7,7 @@ use fairlead_cni_netlink::{Address, FdbEntry, LinkName, Mac, Neighbour, NewLink,
 use ipnetwork::IpNetwork;
 use nix::sys::resource::UsageWho;
 
-use super::{Done, Link, Node, OWN, address, first, range};
+use super::{Done, Node, OWN, address, first, range};
 use crate::sample::Watch;
 
 /// Makes all of it in a fresh namespace. The device, which is one for all, does not count.
@@ -26,7 +26,7 @@ pub(super) fn program(peers: u16) -> Result<Done> {
         mtu: Some(1450),
         ..NewLink::vxlan(name.clone(), options)
     })?;
-    let link: Link = netlink.index_of(&name)?;
+    let link = netlink.index_of(&name)?;
     netlink.add_address(&Address::new(
         link,
         IpNetwork::new(first(range(0, 0)?), 32)?,

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use fairlead_cni_netlink::{LinkIndex, Route};
+use fairlead_cni_netlink::{Address, Route};
 use fairlead_e2e_lab::{Namespace, connect};
 use ipnetwork::{IpNetwork, Ipv4Network};
 
@@ -154,7 +154,7 @@ impl Node {
         let (link, _) = connect(&ns, "eth0", &far, "eth0")?;
         let mut netlink = ns.netlink()?;
         let address = IpNetwork::new(OWN.into(), 24)?;
-        netlink.add_address(&fairlead_cni_netlink::Address::new(link, address))?;
+        netlink.add_address(&Address::new(link, address))?;
         let gateway = Ipv4Addr::new(198, 18, 0, 254).into();
         netlink.add_route(&Route::via("0.0.0.0/0".parse()?, gateway, Some(link)))?;
         Ok(Self { ns, _far: far })
@@ -178,6 +178,3 @@ fn range(peer: u16, n: u16) -> Result<IpNetwork> {
 fn first(range: IpNetwork) -> IpAddr {
     range.network()
 }
-
-/// The number of a link that is there.
-type Link = LinkIndex;
