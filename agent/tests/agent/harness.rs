@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use fairlead_cni_netlink::Family;
+pub(crate) use fairlead_e2e_lab::node_object as object;
 use fairlead_e2e_lab::{Namespace, Node, Underlay, wait_until};
 
 /// How long anything may take before a test fails.
@@ -89,20 +90,6 @@ pub(crate) fn ranges(number: u8) -> [String; 2] {
         format!("10.244.{number}.0/24"),
         format!("fd00:244:{number}::/64"),
     ]
-}
-
-pub(crate) fn object(name: &str, addresses: &[IpAddr], ranges: &[String]) -> String {
-    let addresses: Vec<String> = addresses
-        .iter()
-        .map(|a| format!("{{type: InternalIP, address: '{a}'}}"))
-        .collect();
-    let ranges: Vec<String> = ranges.iter().map(|range| format!("'{range}'")).collect();
-    format!(
-        "apiVersion: v1\nkind: Node\nmetadata: {{name: {name}}}\nspec: {{podCIDRs: [{}]}}\n\
-         status: {{addresses: [{}]}}\n",
-        ranges.join(", "),
-        addresses.join(", ")
-    )
 }
 
 /// A running agent; killed when dropped.

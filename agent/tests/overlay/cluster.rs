@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use fairlead_cni_netlink::Family;
+pub(crate) use fairlead_e2e_lab::node_object as object;
 use fairlead_e2e_lab::{Families, Host, Namespace, Routed, Subnet, wait_until};
 
 use crate::agent::{Agent, LIMIT};
@@ -175,20 +176,6 @@ pub(crate) fn device_ip(number: usize, family: Family) -> IpAddr {
         Family::V4 => Ipv4Addr::from([10, 244, number.to_be_bytes()[1], 0]).into(),
         Family::V6 => Ipv6Addr::new(0xfd00, 0x244, number, 0, 0, 0, 0, 0).into(),
     }
-}
-
-pub(crate) fn object(name: &str, addresses: &[IpAddr], ranges: &[String]) -> String {
-    let addresses: Vec<String> = addresses
-        .iter()
-        .map(|a| format!("{{type: InternalIP, address: '{a}'}}"))
-        .collect();
-    let ranges: Vec<String> = ranges.iter().map(|range| format!("'{range}'")).collect();
-    format!(
-        "apiVersion: v1\nkind: Node\nmetadata: {{name: {name}}}\nspec: {{podCIDRs: [{}]}}\n\
-         status: {{addresses: [{}]}}\n",
-        ranges.join(", "),
-        addresses.join(", ")
-    )
 }
 
 /// Runs ip(8) in `ns`.
