@@ -33,6 +33,7 @@ pub fn wanted(view: &View, port: u16) -> Ruleset {
     ruleset
         .chains
         .push(Chain::regular(&ruleset.table, GUARD_CHAIN));
+    ruleset.pass_others(GUARD_CHAIN, port);
     // The kernel takes one tag off before this hook and further ones with identifier 0 after it.
     for tag in TAGS {
         let hidden = Rule::new(&ruleset.table, GUARD_CHAIN)

@@ -57,9 +57,13 @@ fn only_what_the_configuration_asks_for_is_in_the_table() {
         chains,
         [
             "tunnel-prerouting",
+            "tunnel-comes",
             "tunnel-output",
+            "tunnel-goes",
             "tunnel-input",
-            "tunnel-forward"
+            "tunnel-taken",
+            "tunnel-forward",
+            "tunnel-passes"
         ]
     );
 }

@@ -2,20 +2,41 @@
 //! translate their addresses, and only nodes speak to its port.
 //!
 //! ```text
-//! chain tunnel-prerouting {                                  # and tunnel-output
+//! chain tunnel-prerouting {
 //!     type filter hook prerouting priority raw
-//!     udp dport 4789 ip saddr @nodes4 ip daddr @nodes4 notrack
+//!     udp dport 4789 goto tunnel-comes
+//! }
+//! chain tunnel-comes {
+//!     ip daddr 198.18.0.1 notrack accept                     # this node's address
+//!     ip saddr @nodes4 ip daddr @nodes4 notrack accept       # on the way through this node
+//! }
+//! chain tunnel-output {
+//!     type filter hook output priority raw
+//!     udp dport 4789 goto tunnel-goes
+//! }
+//! chain tunnel-goes {
+//!     ip saddr 198.18.0.1 ip daddr @nodes4 notrack accept
 //! }
 //! chain tunnel-input {
 //!     type filter hook input priority raw
-//!     udp dport 4789 ip saddr != @nodes4 counter drop
-//!     udp dport 4789 ip daddr != @nodes4 counter drop
+//!     udp dport 4789 goto tunnel-taken
+//! }
+//! chain tunnel-taken {
+//!     ip daddr 198.18.0.1 ip saddr @nodes4 accept
+//!     ip saddr != @nodes4 counter drop
+//!     counter drop
 //! }
 //! chain tunnel-forward {
 //!     type filter hook forward priority raw
-//!     udp dport 4789 ip daddr @nodes4 ip saddr != @nodes4 counter drop
+//!     udp dport 4789 goto tunnel-passes
+//! }
+//! chain tunnel-passes {
+//!     ip daddr @nodes4 ip saddr != @nodes4 counter drop
 //! }
 //! ```
+//!
+//! Each packet of a pod goes along these hooks twice on a node, inside of the tunnel and outside: whatever is
+//! not for the port leaves with the one rule of each, and what is good with the first rule behind it.
 //!
 //! Other addresses of a node than the one that its peers know are no way in: a pod's packets to them may
 //! arrive with its node's address for source. The forward chain is for Services: a pod's packet to one
@@ -29,6 +50,7 @@ use fairlead_cni_netlink::nft::{
 use fairlead_cni_node::owned::{GUARD_NODES_V4, GUARD_NODES_V6};
 
 use super::ruleset::Ruleset;
+use crate::address::Addresses;
 use crate::cluster::View;
 
 /// `raw`: before connection tracking (-200).
@@ -36,6 +58,15 @@ const RAW: i32 = -300;
 
 /// `IPPROTO_UDP`.
 const UDP: u8 = 17;
+
+/// What comes to the port, before routing.
+const COMES: &str = "tunnel-comes";
+/// What this node sends to the port of a node.
+const GOES: &str = "tunnel-goes";
+/// What is for the port of this node.
+const TAKEN: &str = "tunnel-taken";
+/// What is for the port of another node.
+const PASSES: &str = "tunnel-passes";
 
 /// Source, destination and set of a family.
 const FAMILIES: [(Field, Field, &str); 2] = [
@@ -61,33 +92,56 @@ impl Ruleset {
         }
     }
 
-    /// What keeps the tunnel at `port` untouched and closed to strangers.
-    pub(super) fn tunnel(&mut self, port: u16) {
+    /// What keeps the tunnel of the node at `own`, at `port`, untouched and closed to strangers.
+    pub(super) fn tunnel(&mut self, own: Addresses, port: u16) {
+        let chains = [
+            ("tunnel-prerouting", Hook::Prerouting, COMES),
+            ("tunnel-output", Hook::Output, GOES),
+            ("tunnel-input", Hook::Input, TAKEN),
+            ("tunnel-forward", Hook::Forward, PASSES),
+        ];
+        for (chain, hook, then) in chains {
+            self.add_raw_chain(chain, hook);
+            self.chains.push(Chain::regular(&self.table, then));
+            self.rules.push(self.to_port(chain, port).goto(then));
+        }
         let is = |set: &str| Test::In(set.to_owned());
         let not = |set: &str| Test::NotIn(set.to_owned());
-        for (chain, hook) in [
-            ("tunnel-prerouting", Hook::Prerouting),
-            ("tunnel-output", Hook::Output),
-        ] {
-            self.add_raw_chain(chain, hook);
-            for (from, to, nodes) in FAMILIES {
-                let rule = self.to_port(chain, port).when(from, is(nodes));
-                self.rules.push(rule.when(to, is(nodes)).notrack());
-            }
-        }
-        self.add_raw_chain("tunnel-input", Hook::Input);
-        self.add_raw_chain("tunnel-forward", Hook::Forward);
+        let this = |ip: IpAddr| Test::Is(ip.into());
+        let in_chain = |chain: &str| Rule::new(&self.table, chain);
+        let (mut good, mut rest) = (Vec::new(), Vec::new());
         for (from, to, nodes) in FAMILIES {
-            let input = || self.to_port("tunnel-input", port);
-            let rules = [
-                input().when(from, not(nodes)),
-                input().when(to, not(nodes)),
-                self.to_port("tunnel-forward", port)
-                    .when(to, is(nodes))
-                    .when(from, not(nodes)),
-            ];
-            self.rules.extend(rules.map(|rule| rule.counter().deny()));
+            let v4 = nodes == GUARD_NODES_V4;
+            for ip in own.iter().filter(|ip| ip.is_ipv4() == v4) {
+                good.push(in_chain(COMES).when(to, this(ip)).notrack().accept());
+                let goes = in_chain(GOES).when(from, this(ip)).when(to, is(nodes));
+                good.push(goes.notrack().accept());
+                let taken = in_chain(TAKEN).when(to, this(ip)).when(from, is(nodes));
+                good.push(taken.accept());
+            }
+            let through = in_chain(COMES).when(from, is(nodes)).when(to, is(nodes));
+            rest.push(through.notrack().accept());
+            let stranger = in_chain(TAKEN).when(from, not(nodes));
+            rest.push(stranger.counter().deny());
+            let passes = in_chain(PASSES).when(to, is(nodes)).when(from, not(nodes));
+            rest.push(passes.counter().deny());
         }
+        rest.push(in_chain(TAKEN).counter().deny());
+        self.rules.extend(good.into_iter().chain(rest));
+    }
+
+    /// Lets go in `chain` what is not for UDP `port`, as soon as that is known. What hides it has neither: frames
+    /// with a tag, and fragments but the first.
+    pub(super) fn pass_others(&mut self, chain: &str, port: u16) {
+        let rule = || Rule::new(&self.table, chain);
+        let udp = Key::byte(UDP);
+        let others = [
+            rule().when(Field::L4Proto, Test::IsNot(udp.clone())),
+            rule()
+                .when(Field::L4Proto, Test::Is(udp))
+                .when(Field::Dport, Test::IsNot(Key::port(port))),
+        ];
+        self.rules.extend(others.map(Rule::accept));
     }
 
     /// Pods' packets to the tunnel of any node, at `port`, are dropped in `chain`.

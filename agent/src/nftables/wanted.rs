@@ -52,7 +52,8 @@ pub fn wanted(view: &View, config: &Config) -> Option<Ruleset> {
     }
     if config.network.mode == Mode::Vxlan {
         ruleset.add_nodes(view);
-        ruleset.tunnel(config.network.vxlan.port);
+        let own = view.own.as_ref().map(|own| own.addresses);
+        ruleset.tunnel(own.unwrap_or_default(), config.network.vxlan.port);
     }
     (!ruleset.chains.is_empty()).then_some(ruleset)
 }

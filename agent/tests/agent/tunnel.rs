@@ -79,7 +79,7 @@ fn the_tunnels_port_takes_packets_from_nodes_alone_and_counts_the_others() -> Re
     agent.wait_ready()?;
     let ns = cluster.ns(0);
     spy(ns)?;
-    let dropped = || counted(ns, "inet fairlead tunnel-input", "saddr !=");
+    let dropped = || counted(ns, "inet fairlead tunnel-taken", "saddr !=");
 
     for to in both(&cluster, 0) {
         send(cluster.ns(1), (to, PORT).into())?;
@@ -96,7 +96,7 @@ fn the_tunnels_port_takes_packets_from_nodes_alone_and_counts_the_others() -> Re
     ip(cluster.ns(1), "route add 203.0.113.7 via 192.0.2.1")?;
     send(cluster.ns(1), "203.0.113.7:4789".parse()?)?;
     agent.wait("a packet to another address", || {
-        Ok(counted(ns, "inet fairlead tunnel-input", "daddr !=")? == 1)
+        Ok(counted(ns, "inet fairlead tunnel-taken", "\tcounter")? == 1)
     })?;
     assert_eq!(heard(ns)?, 2);
 
@@ -110,6 +110,54 @@ fn the_tunnels_port_takes_packets_from_nodes_alone_and_counts_the_others() -> Re
         send(cluster.ns(2), (to, PORT).into())?;
     }
     agent.wait("packets of the new node", || Ok(heard(ns)? == 4))
+}
+
+/// The rules of a chain, without counters.
+fn rules(ns: &Namespace, chain: &str) -> Result<Vec<String>> {
+    let text = ns.output("nft", &["--stateless", &format!("list chain {chain}")])?;
+    let lines = text.lines().map(str::trim);
+    let rules =
+        lines.filter(|l| !l.ends_with('{') && !l.starts_with("type") && *l != "}" && !l.is_empty());
+    Ok(rules.map(str::to_owned).collect())
+}
+
+#[test]
+fn what_is_not_the_tunnels_is_let_go_by_one_rule_and_what_is_good_by_the_next() -> Result<()> {
+    let cluster = Cluster::new(2)?;
+    let agent = cluster.agent(0, MODE)?;
+    agent.wait_ready()?;
+    let ns = cluster.ns(0);
+    for (hook, then, first) in [
+        ("prerouting", "comes", "ip daddr 192.0.2.1 notrack accept"),
+        (
+            "output",
+            "goes",
+            "ip saddr 192.0.2.1 ip daddr @nodes4 notrack accept",
+        ),
+        (
+            "input",
+            "taken",
+            "ip daddr 192.0.2.1 ip saddr @nodes4 accept",
+        ),
+        (
+            "forward",
+            "passes",
+            "ip daddr @nodes4 ip saddr != @nodes4 counter drop",
+        ),
+    ] {
+        let only = rules(ns, &format!("inet fairlead tunnel-{hook}"))?;
+        assert_eq!(only, [format!("udp dport 4789 goto tunnel-{then}")]);
+        let then = rules(ns, &format!("inet fairlead tunnel-{then}"))?;
+        assert_eq!(then[0], first);
+    }
+    let taken = rules(ns, "inet fairlead tunnel-taken")?;
+    assert_eq!(taken.last().map(String::as_str), Some("counter drop"));
+    let guard = rules(ns, "netdev fairlead-guard guard")?;
+    assert_eq!(
+        guard[..2],
+        ["meta l4proto != udp accept", "udp dport != 4789 accept"]
+    );
+    Ok(())
 }
 
 #[test]
@@ -192,7 +240,7 @@ fn a_pod_cannot_send_to_the_tunnel_of_any_node() -> Result<()> {
     // By the gateway's address, which no node is known by, and hidden behind a second tag.
     send(&pod.ns, "169.254.1.1:4789".parse()?)?;
     agents[0].wait("one to the gateway", || {
-        Ok(counted(ns, "inet fairlead tunnel-input", "saddr !=")? == 1)
+        Ok(counted(ns, "inet fairlead tunnel-taken", "saddr !=")? == 1)
     })?;
     for tags in [&[0x8100, 0x8100][..], &[0x88a8, 0x8100], &[0x8100; 3]] {
         frame::send_tagged(&pod.ns, "eth0", ns, "fl0123456789ab", tags, pod.v4)?;
@@ -228,7 +276,7 @@ fn a_service_is_no_way_from_a_pod_to_the_tunnel_of_a_node() -> Result<()> {
     )?;
     send(&pod.ns, "10.96.0.7:53".parse()?)?;
     agent.wait("the packet behind the translation", || {
-        Ok(counted(ns, "inet fairlead tunnel-forward", "counter")? == 1)
+        Ok(counted(ns, "inet fairlead tunnel-passes", "counter")? == 1)
     })?;
     assert_eq!(heard(cluster.ns(1))?, 0);
     Ok(())
@@ -265,8 +313,10 @@ fn checksums_that_do_not_come_through_are_told() -> Result<()> {
 fn has_rules(ns: &Namespace) -> Result<bool> {
     let rules = nft(ns, "list ruleset")?;
     let wanted = [
-        "ip saddr @nodes4 ip daddr @nodes4 notrack",
-        "udp dport 4789 ip6 saddr != @nodes6 counter",
+        "ip daddr 192.0.2.1 notrack accept",
+        "ip6 saddr @nodes6 ip6 daddr @nodes6 notrack",
+        "udp dport 4789 goto tunnel-taken",
+        "ip6 saddr != @nodes6 counter",
         "chain guard",
         "udp dport 4789 ip daddr @nodes4 counter",
         "type filter hook ingress device \"fl0123456789ab\" priority -490",
@@ -286,6 +336,8 @@ fn rules_that_somebody_removes_come_back_and_nothing_is_written_otherwise() -> R
     let repairs = || agent.metric("fairlead_repairs_total{object=\"nftables\"}");
     for damage in [
         "flush chain inet fairlead tunnel-input",
+        "flush chain inet fairlead tunnel-taken",
+        "insert rule inet fairlead tunnel-comes udp dport 4789 ip saddr @nodes4 ip daddr @nodes4 notrack",
         "delete table inet fairlead",
         "flush set netdev fairlead-guard nodes4",
         "flush chain netdev fairlead-guard guard",
