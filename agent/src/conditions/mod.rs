@@ -1,14 +1,18 @@
-//! What is wrong and needs somebody: every condition with its text, and the board that shows them.
+//! What is wrong and needs somebody: every condition with its text, what tells many of one cause as one, and
+//! the board that shows them.
 //!
 //! The part of the agent that finds a condition owns it: it hands in all it sees, each time it
 //! looks. The board tells logs, metrics and `/readyz` what came and what went.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod alike;
+mod board;
+
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 
 use ipnetwork::IpNetwork;
 use thiserror::Error;
+
+pub use board::{Board, Finder};
 
 /// Something wrong that the agent cannot repair, with the way out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Error)]
@@ -262,12 +266,22 @@ pub enum Condition {
         /// The error.
         text: String,
     },
+    /// Many of one cause.
+    #[error("{first}; so it is with {more} more: {}, \u{2026}", next.join(", "))]
+    Many {
+        /// The first of them.
+        first: Box<Self>,
+        /// How many nodes or ranges it is beside that of the first.
+        more: usize,
+        /// The next few of these.
+        next: Vec<String>,
+    },
 }
 
 impl Condition {
     /// The condition's name in metrics and logs.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::DuplicateAddress { .. } => "DuplicateAddress",
             Self::OverlappingRanges { .. } => "OverlappingRanges",
@@ -292,6 +306,7 @@ impl Condition {
             Self::BadNode { .. } => "BadNode",
             Self::StateAway { .. } => "StateAway",
             Self::Failing { .. } => "Failing",
+            Self::Many { first, .. } => first.name(),
         }
     }
 
@@ -323,75 +338,9 @@ impl Condition {
     ];
 }
 
-/// Who found a condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Finder {
-    /// The index over the cluster's nodes.
-    Cluster,
-    /// The source of cluster state.
-    Source,
-    /// The reconciler of the kernel's state.
-    Kernel,
-    /// The keeper of our nftables rules and observer of others'.
-    Rules,
-    /// The installer of plugin and configuration.
-    Install,
-    /// The collector of leases.
-    Leases,
-    /// The probe of checksums through the tunnel.
-    Checksum,
-    /// The writer of the Node's status.
-    NodeStatus,
-}
-
-/// All conditions that hold now, by who found them.
-#[derive(Debug, Default)]
-pub struct Board {
-    found: Mutex<BTreeMap<Finder, BTreeSet<Condition>>>,
-}
-
-impl Board {
-    /// Replaces what `finder` found before and logs what came and what went.
-    pub fn replace(&self, finder: Finder, conditions: impl IntoIterator<Item = Condition>) {
-        let new: BTreeSet<_> = conditions.into_iter().collect();
-        let old = self.lock().insert(finder, new.clone()).unwrap_or_default();
-        for condition in new.difference(&old) {
-            tracing::warn!(condition = condition.name(), "{condition}");
-        }
-        for condition in old.difference(&new) {
-            tracing::info!(condition = condition.name(), "no longer so: {condition}");
-        }
-    }
-
-    /// Every condition that holds, without repetition.
-    #[must_use]
-    pub fn all(&self) -> BTreeSet<Condition> {
-        self.lock().values().flatten().cloned().collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Finder, BTreeSet<Condition>>> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn bad(text: &str) -> Condition {
-        Condition::BadNode {
-            text: text.to_owned(),
-        }
-    }
-
-    #[test]
-    fn a_finder_replaces_only_its_own() {
-        let board = Board::default();
-        board.replace(Finder::Cluster, [bad("a"), bad("b")]);
-        board.replace(Finder::Kernel, [bad("c")]);
-        board.replace(Finder::Cluster, [bad("b")]);
-        assert_eq!(board.all(), BTreeSet::from([bad("b"), bad("c")]));
-    }
 
     #[test]
     fn texts_name_both_sides_and_the_way_out() {
