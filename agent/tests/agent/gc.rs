@@ -224,7 +224,7 @@ fn usage_and_pods_outside_of_the_ranges_are_told() -> Result<()> {
         .cluster
         .object(0)
         .replace(range, "podCIDRs: ['10.244.8.0/24', 'fd00:244:8::/64']");
-    scene.cluster.write("n0", &moved)?;
+    scene.cluster.nodes.write("n0", &moved)?;
     scene.agent.wait_condition(
         "PodsOutsideRange: 4 pods of this node hold addresses outside of its pod ranges \
          10.244.8.0/24,fd00:244:8::/64; other nodes cannot reach them: delete these pods so that they \

@@ -1,24 +1,20 @@
 //! An agent process in a namespace, with its files in a folder of its own.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{IpAddr, TcpStream};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use fairlead_cni_netlink::Family;
-pub(crate) use fairlead_e2e_lab::node_object as object;
-use fairlead_e2e_lab::{Namespace, Node, Underlay, wait_until};
-
-/// How long anything may take before a test fails.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) use fairlead_e2e_lab::{
+    LIMIT, ip, node_name as name, node_object as object, pod_ranges as ranges,
+};
+use fairlead_e2e_lab::{Namespace, Node, Objects, Underlay};
 
 /// A cluster of bare namespaces: the segment and a folder of Node objects.
 pub(crate) struct Cluster {
     pub(crate) underlay: Underlay,
-    pub(crate) nodes: tempfile::TempDir,
+    pub(crate) nodes: Objects,
 }
 
 impl Cluster {
@@ -26,10 +22,12 @@ impl Cluster {
     pub(crate) fn new(count: u8) -> Result<Self> {
         let cluster = Self {
             underlay: Underlay::new(count)?,
-            nodes: tempfile::tempdir()?,
+            nodes: Objects::new()?,
         };
         for number in 0..count {
-            cluster.write(&name(number), &cluster.object(number))?;
+            cluster
+                .nodes
+                .write(&name(number), &cluster.object(number))?;
         }
         Ok(cluster)
     }
@@ -52,22 +50,6 @@ impl Cluster {
         )
     }
 
-    /// Writes an object as `kubectl apply` would: in one step.
-    pub(crate) fn write(&self, name: &str, object: &str) -> Result<()> {
-        let fresh = self.nodes.path().join(format!(".{name}"));
-        fs::write(&fresh, object)?;
-        Ok(fs::rename(
-            fresh,
-            self.nodes.path().join(format!("{name}.yaml")),
-        )?)
-    }
-
-    pub(crate) fn remove(&self, name: &str) -> Result<()> {
-        Ok(fs::remove_file(
-            self.nodes.path().join(format!("{name}.yaml")),
-        )?)
-    }
-
     /// Starts the agent of a node with the folder as its source, at log level debug.
     pub(crate) fn agent(&self, number: u8, extra: &str) -> Result<Agent> {
         self.agent_with(number, &format!("log: {{level: debug}}\n{extra}"))
@@ -75,32 +57,24 @@ impl Cluster {
 
     /// The same with logs as they come.
     pub(crate) fn agent_with(&self, number: u8, extra: &str) -> Result<Agent> {
-        let source = self.nodes.path().display();
-        let state = format!("clusterState: {{from: directory, directory: {source}}}\n{extra}");
+        let state = self.nodes.source() + extra;
         Agent::start(self.ns(number), &name(number), &state, &[])
     }
 }
 
-pub(crate) fn name(number: u8) -> String {
-    format!("n{number}")
-}
-
-pub(crate) fn ranges(number: u8) -> [String; 2] {
-    [
-        format!("10.244.{number}.0/24"),
-        format!("fd00:244:{number}::/64"),
-    ]
-}
-
-/// A running agent; killed when dropped.
+/// A running agent with files of its own; killed when dropped.
 pub(crate) struct Agent {
-    child: Child,
+    process: fairlead_e2e_lab::Agent,
     pub(crate) folder: tempfile::TempDir,
-    health: Connector,
 }
 
-/// Connects from inside of the agent's namespace.
-type Connector = Box<dyn Fn(u16) -> Result<TcpStream>>;
+impl std::ops::Deref for Agent {
+    type Target = fairlead_e2e_lab::Agent;
+
+    fn deref(&self) -> &Self::Target {
+        &self.process
+    }
+}
 
 impl Agent {
     /// Starts the agent of the node called `name` in `ns`; `extra` is YAML after the common part.
@@ -123,137 +97,28 @@ impl Agent {
         let folder = tempfile::tempdir()?;
         let at = folder.path().display();
         fs::write(folder.path().join("plugin"), "the plugin")?;
+        let config = folder.path().join("agent.yaml");
         fs::write(
-            folder.path().join("agent.yaml"),
+            &config,
             format!(
                 "node: {node}\nrunDir: {at}/run\n\
                  cni: {{pluginSource: {at}/plugin, binDir: {at}/bin, confDir: {at}/conf, dataDir: {at}/data}}\n\
                  metrics: {{listen: '127.0.0.1:9476'}}\n{extra}"
             ),
         )?;
-        let child = ns
-            .command(env!("CARGO_BIN_EXE_fairlead-agent"))
-            .arg("run")
-            .arg("--config")
-            .arg(folder.path().join("agent.yaml"))
-            .envs(env.iter().copied())
-            .stderr(Stdio::from(fs::File::create(folder.path().join("log"))?))
-            .spawn()?;
-        let inside = fairlead_cni_netlink::NetNs::open(ns.path())?;
-        let health: Connector =
-            Box::new(move |port| Ok(inside.run(|| TcpStream::connect(("127.0.0.1", port)))??));
-        Ok(Self {
-            child,
-            folder,
-            health,
-        })
+        let program = Path::new(env!("CARGO_BIN_EXE_fairlead-agent"));
+        let process = fairlead_e2e_lab::Agent::start(program, ns, &config, env)?;
+        Ok(Self { process, folder })
     }
 
     pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.folder.path().join(below)
     }
 
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.path("log")).unwrap_or_default()
-    }
-
-    /// Status code and body of a page.
-    pub(crate) fn get(&self, port: u16, page: &str) -> Result<(u16, String)> {
-        let mut stream = (self.health)(port)?;
-        stream.set_read_timeout(Some(LIMIT))?;
-        write!(
-            stream,
-            "GET {page} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("no body")?;
-        let code = head.split(' ').nth(1).context("no status")?.parse()?;
-        Ok((code, body.to_owned()))
-    }
-
-    pub(crate) fn metrics(&self) -> Result<String> {
-        Ok(self.get(9476, "/metrics")?.1)
-    }
-
-    /// The value of a series.
-    pub(crate) fn metric(&self, series: &str) -> Result<i64> {
-        let text = self.metrics()?;
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        Ok(line
-            .with_context(|| format!("no {series} in\n{text}"))?
-            .trim_end_matches(".0")
-            .parse()?)
-    }
-
-    /// All changes written so far.
-    pub(crate) fn writes(&self) -> Result<i64> {
-        ["route", "nftables", "sysctl", "file"]
-            .iter()
-            .map(|object| self.metric(&format!("fairlead_writes_total{{object=\"{object}\"}}")))
-            .sum()
-    }
-
-    pub(crate) fn wait(&self, what: &str, holds: impl FnMut() -> Result<bool>) -> Result<()> {
-        wait_until(LIMIT, what, holds).with_context(|| format!("log:\n{}", self.log()))
-    }
-
-    pub(crate) fn wait_ready(&self) -> Result<()> {
-        self.wait("ready", || {
-            Ok(self.get(9475, "/readyz").is_ok_and(|(code, _)| code == 200))
-        })
-    }
-
-    /// Waits until `/readyz` tells a condition with this text.
-    pub(crate) fn wait_condition(&self, text: &str) -> Result<()> {
-        self.wait(text, || {
-            Ok(self
-                .get(9475, "/readyz")
-                .is_ok_and(|(_, body)| body.contains(text)))
-        })
-    }
-
-    pub(crate) fn wait_no_condition(&self, text: &str) -> Result<()> {
-        self.wait(&format!("no {text}"), || {
-            Ok(self
-                .get(9475, "/readyz")
-                .is_ok_and(|(_, body)| !body.contains(text)))
-        })
-    }
-
-    /// Waits for `n` passes on the timer from now on.
-    pub(crate) fn wait_passes(&self, n: u8) -> Result<()> {
-        let series = "fairlead_resyncs_total{reason=\"timer\"}";
-        let end = self.metric(series)? + i64::from(n);
-        self.wait("passes", || Ok(self.metric(series)? >= end))
-    }
-
-    /// Sends a signal by its name.
-    pub(crate) fn signal(&self, name: &str) -> Result<()> {
-        let pid = self.child.id().to_string();
-        let status = std::process::Command::new("kill")
-            .args([name, &pid])
-            .status()?;
-        ensure!(status.success(), "kill {name} {pid}");
-        Ok(())
-    }
-
     /// Ends the agent as the kubelet does.
-    pub(crate) fn terminate(mut self) -> Result<tempfile::TempDir> {
-        self.signal("-TERM")?;
-        let child = &mut self.child;
-        wait_until(LIMIT, "the agent ends", || Ok(child.try_wait()?.is_some()))?;
-        ensure!(self.child.wait()?.success(), "{}", self.log());
-        Ok(std::mem::replace(&mut self.folder, tempfile::tempdir()?))
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub(crate) fn terminate(self) -> Result<tempfile::TempDir> {
+        self.process.terminate()?;
+        Ok(self.folder)
     }
 }
 
@@ -284,11 +149,6 @@ pub(crate) fn routed(ns: &Namespace) -> Result<usize> {
 
 pub(crate) fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()
-}
-
-/// Runs ip(8) in `ns`.
-pub(crate) fn ip(ns: &Namespace, arguments: &str) -> Result<String> {
-    ns.output("ip", &arguments.split(' ').collect::<Vec<_>>())
 }
 
 /// A pod as the cluster roles attach it: host routes, and a fixed gateway.

@@ -3,16 +3,16 @@
 use anyhow::Result;
 use fairlead_cni_netlink::{Event, Family, Group, Monitor, RouteKind};
 use fairlead_cni_overlay::Mac;
-use fairlead_e2e_lab::{Families, Namespace, Routed, Subnet, can_reach, serve_echo};
+use fairlead_e2e_lab::{Families, Namespace, Objects, Routed, Subnet, can_reach, serve_echo};
 
-use crate::harness::{Agent, ip, object, pod, ranges, read};
+use crate::harness::{Agent, ip, name, object, pod, ranges, read};
 
 const VXLAN: &str = "network: {mode: vxlan}\nlog: {level: debug}\nresyncPeriod: 1h\n";
 
 /// Nodes in subnets, and a folder of Node objects.
 struct Cluster {
     network: Routed,
-    nodes: tempfile::TempDir,
+    nodes: Objects,
 }
 
 impl Cluster {
@@ -21,7 +21,7 @@ impl Cluster {
         let subnets = [2, 1].map(|nodes| Subnet { nodes, mtu: 1500 });
         let cluster = Self {
             network: Routed::new(families, &subnets)?,
-            nodes: tempfile::tempdir()?,
+            nodes: Objects::new()?,
         };
         for number in 0..3 {
             cluster.tell(number, &ranges(number))?;
@@ -31,14 +31,9 @@ impl Cluster {
 
     /// Writes a node's object.
     fn tell(&self, number: u8, ranges: &[String]) -> Result<()> {
-        let name = format!("n{number}");
         let addresses = self.network.nodes[usize::from(number)].addresses();
-        let fresh = self.nodes.path().join(format!(".{name}"));
-        std::fs::write(&fresh, object(&name, &addresses, ranges))?;
-        Ok(std::fs::rename(
-            fresh,
-            self.nodes.path().join(format!("{name}.yaml")),
-        )?)
+        let name = name(number);
+        self.nodes.write(&name, &object(&name, &addresses, ranges))
     }
 
     fn ns(&self, number: u8) -> &Namespace {
@@ -46,9 +41,8 @@ impl Cluster {
     }
 
     fn agent(&self, number: u8, extra: &str) -> Result<Agent> {
-        let source = self.nodes.path().display();
-        let extra = format!("clusterState: {{from: directory, directory: {source}}}\n{extra}");
-        Agent::start(self.ns(number), &format!("n{number}"), &extra, &[])
+        let extra = self.nodes.source() + extra;
+        Agent::start(self.ns(number), &name(number), &extra, &[])
     }
 }
 
@@ -118,23 +112,6 @@ fn state(ns: &Namespace) -> Result<String> {
     }
     found.sort();
     Ok(found.join("\n"))
-}
-
-/// Changes to the kernel's network state that the agent has written.
-fn writes(agent: &Agent) -> Result<i64> {
-    [
-        "device",
-        "fdb",
-        "neighbour",
-        "nexthop",
-        "route",
-        "sysctl",
-        "nftables",
-        "file",
-    ]
-    .iter()
-    .map(|object| agent.metric(&format!("fairlead_writes_total{{object=\"{object}\"}}")))
-    .sum()
 }
 
 #[test]
@@ -243,15 +220,15 @@ fn nothing_is_written_when_nothing_changed_nor_at_a_restart() -> Result<()> {
     let config = "network: {mode: vxlan}\nresyncPeriod: 50ms\n";
     let agent = first(&cluster, config)?;
     agent.wait_passes(2)?;
-    let (before, wrote) = (state(cluster.ns(0))?, writes(&agent)?);
+    let (before, wrote) = (state(cluster.ns(0))?, agent.writes()?);
     agent.wait_passes(5)?;
-    assert_eq!(writes(&agent)?, wrote);
+    assert_eq!(agent.writes()?, wrote);
     agent.terminate()?;
     let agent = first(&cluster, config)?;
     agent.wait_passes(2)?;
     // Its files are in a new folder.
     assert_eq!(
-        writes(&agent)?,
+        agent.writes()?,
         agent.metric("fairlead_writes_total{object=\"file\"}")?
     );
     assert_eq!(state(cluster.ns(0))?, before);
@@ -355,10 +332,9 @@ fn a_new_address_of_this_node_changes_the_device_in_place() -> Result<()> {
         .netns()
         .run(|| Monitor::open(&[Group::Link, Group::Neighbour]))??;
     ip(ns, "address add 198.18.0.77/24 dev eth0")?;
-    std::fs::write(
-        cluster.nodes.path().join("n0.yaml"),
-        object("n0", &["198.18.0.77".parse()?], &ranges(0)),
-    )?;
+    cluster
+        .nodes
+        .write("n0", &object("n0", &["198.18.0.77".parse()?], &ranges(0)))?;
     agent.wait("the device's address follows", || {
         Ok(state(ns)? == before.replace("local: Some(198.18.0.1)", "local: Some(198.18.0.77)"))
     })?;
@@ -376,7 +352,7 @@ fn of_two_nodes_with_one_hardware_address_the_first_is_reached_and_both_are_told
             &[format!("198.18.1.{number}").parse()?],
             &[format!("10.244.{number}.0/24")],
         );
-        std::fs::write(cluster.nodes.path().join(format!("{name}.yaml")), text)?;
+        cluster.nodes.write(name, &text)?;
     }
     let agent = cluster.agent(0, VXLAN)?;
     agent.wait_condition(
@@ -439,9 +415,9 @@ fn a_route_of_somebody_else_is_left_alone_and_told_and_the_rest_stands() -> Resu
 fn a_node_without_an_address_of_the_underlays_family_is_told_and_the_rest_stands() -> Result<()> {
     let cluster = Cluster::new(Families::Dual)?;
     let address = cluster.network.nodes[2].ip(Family::V6)?;
-    std::fs::write(
-        cluster.nodes.path().join("n3.yaml"),
-        object("n3", &[address], &["10.244.3.0/24".to_owned()]),
+    cluster.nodes.write(
+        "n3",
+        &object("n3", &[address], &["10.244.3.0/24".to_owned()]),
     )?;
     let agent = cluster.agent(0, VXLAN)?;
     agent.wait_condition(
@@ -481,9 +457,9 @@ fn the_mtu_follows_the_underlay_by_path() -> Result<()> {
     mtu(1350, 1350)?;
     // A second node behind the gateway, by a route of its own that is narrower.
     ip(ns, "route add 198.18.1.0/24 via 198.18.0.254 mtu 1380")?;
-    std::fs::write(
-        cluster.nodes.path().join("n3.yaml"),
-        object(
+    cluster.nodes.write(
+        "n3",
+        &object(
             "n3",
             &["198.18.7.1".parse()?],
             &["10.244.3.0/24".to_owned()],

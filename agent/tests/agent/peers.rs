@@ -8,7 +8,9 @@ use crate::harness::{Cluster, ip, name, object, ranges, routed};
 fn two_nodes_with_one_address_are_a_condition_that_names_both() -> Result<()> {
     let cluster = Cluster::new(2)?;
     let peer = cluster.node(1);
-    cluster.write("twin", &object("twin", &[peer.v4.into()], &ranges(7)[..1]))?;
+    cluster
+        .nodes
+        .write("twin", &object("twin", &[peer.v4.into()], &ranges(7)[..1]))?;
     let agent = cluster.agent(0, "")?;
     agent.wait_condition(
         "DuplicateAddress: nodes n1 and twin have the same address 192.0.2.2: pods of one of them \
@@ -18,7 +20,7 @@ fn two_nodes_with_one_address_are_a_condition_that_names_both() -> Result<()> {
         agent.metric("fairlead_conditions{condition=\"DuplicateAddress\"}")?,
         1
     );
-    cluster.remove("twin")?;
+    cluster.nodes.remove("twin")?;
     agent.wait_no_condition("DuplicateAddress")?;
     assert_eq!(
         agent.metric("fairlead_conditions{condition=\"DuplicateAddress\"}")?,
@@ -31,7 +33,7 @@ fn two_nodes_with_one_address_are_a_condition_that_names_both() -> Result<()> {
 fn a_peer_behind_a_gateway_is_an_error_condition_and_gets_no_route() -> Result<()> {
     let cluster = Cluster::new(2)?;
     ip(cluster.ns(0), "route add default via 192.0.2.254")?;
-    cluster.write(
+    cluster.nodes.write(
         "far",
         &object("far", &["198.51.100.9".parse()?], &ranges(9)[..1]),
     )?;
@@ -52,7 +54,7 @@ fn a_peer_behind_a_gateway_is_an_error_condition_and_gets_no_route() -> Result<(
 #[test]
 fn a_peer_without_any_way_is_told_with_the_kernels_words() -> Result<()> {
     let cluster = Cluster::new(1)?;
-    cluster.write(
+    cluster.nodes.write(
         "far",
         &object("far", &["198.51.100.9".parse()?], &ranges(9)[..1]),
     )?;
@@ -66,7 +68,7 @@ fn a_peer_without_any_way_is_told_with_the_kernels_words() -> Result<()> {
 #[test]
 fn a_node_without_a_range_or_unknown_to_the_cluster_is_not_ready() -> Result<()> {
     let cluster = Cluster::new(1)?;
-    cluster.write(
+    cluster.nodes.write(
         &name(0),
         &object(&name(0), &[cluster.node(0).v4.into()], &[]),
     )?;
@@ -80,9 +82,9 @@ fn a_node_without_a_range_or_unknown_to_the_cluster_is_not_ready() -> Result<()>
         "{page}"
     );
     assert!(page.contains("[-] node file published\n"), "{page}");
-    cluster.remove(&name(0))?;
+    cluster.nodes.remove(&name(0))?;
     agent.wait_condition("UnknownNode: node n0 is not among the cluster's 0 nodes")?;
-    cluster.write(&name(0), &cluster.object(0))?;
+    cluster.nodes.write(&name(0), &cluster.object(0))?;
     agent.wait_ready()
 }
 
@@ -96,12 +98,12 @@ fn addresses_may_come_from_an_interface() -> Result<()> {
             &ranges(number),
         )
     };
-    cluster.write(&name(0), &wrong(0))?;
+    cluster.nodes.write(&name(0), &wrong(0))?;
     let peer = wrong(1).replace(
         "name: n1",
         "name: n1, annotations: {fairlead.io/node-address: '192.0.2.2,2001:db8::2'}",
     );
-    cluster.write(&name(1), &peer)?;
+    cluster.nodes.write(&name(1), &peer)?;
     let source = cluster.nodes.path().display();
     let state = format!("clusterState: {{from: directory, directory: {source}}}");
     let extra =

@@ -174,12 +174,12 @@ fn a_resync_without_changes_writes_nothing() -> Result<()> {
 fn routes_follow_nodes_that_join_move_and_leave() -> Result<()> {
     let (cluster, agent) = pair("resyncPeriod: 1h")?;
     let peer = cluster.node(1);
-    cluster.write(
+    cluster.nodes.write(
         "n2",
         &object("n2", &["192.0.2.50".parse()?], &ranges(2)[..1]),
     )?;
     wait_routed(&cluster, &agent, 3)?;
-    cluster.write(
+    cluster.nodes.write(
         "n2",
         &object(
             "n2",
@@ -195,11 +195,11 @@ fn routes_follow_nodes_that_join_move_and_leave() -> Result<()> {
             && routes.iter().all(|r| !r.contains("192.0.2.50")))
     })?;
     // Two nodes swap their addresses.
-    cluster.write(
+    cluster.nodes.write(
         "n2",
         &object("n2", &[peer.v4.into()], &["10.244.77.0/24".to_owned()]),
     )?;
-    cluster.write(
+    cluster.nodes.write(
         "n1",
         &object("n1", &["192.0.2.51".parse()?, peer.v6.into()], &ranges(1)),
     )?;
@@ -212,8 +212,8 @@ fn routes_follow_nodes_that_join_move_and_leave() -> Result<()> {
                 .iter()
                 .any(|r| r.contains("10.244.1.0/24") && r.contains("192.0.2.51")))
     })?;
-    cluster.remove("n1")?;
-    cluster.remove("n2")?;
+    cluster.nodes.remove("n1")?;
+    cluster.nodes.remove("n2")?;
     wait_routed(&cluster, &agent, 0)
 }
 
@@ -222,7 +222,7 @@ fn this_nodes_own_range_may_change() -> Result<()> {
     let (cluster, agent) = pair("resyncPeriod: 1h")?;
     let node = cluster.node(0);
     let other = ["10.244.99.0/24".to_owned(), "fd00:244:99::/64".to_owned()];
-    cluster.write(
+    cluster.nodes.write(
         &name(0),
         &object(&name(0), &[node.v4.into(), node.v6.into()], &other),
     )?;
@@ -303,7 +303,7 @@ fn many(cluster: &Cluster, n: u16) -> Result<()> {
         )
     };
     let items: String = (1..=n).map(item).collect();
-    cluster.write(
+    cluster.nodes.write(
         "many",
         &format!("apiVersion: v1\nkind: List\nitems:\n{items}"),
     )

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
-use fairlead_e2e_lab::{Namespace, can_reach, serve_echo, source_seen};
+use fairlead_e2e_lab::{can_reach, nft, serve_echo, source_seen};
 
 use crate::harness::{Agent, Cluster, Pod, ip, pod};
 
@@ -17,7 +17,7 @@ struct World {
 
 fn world(extra: &str) -> Result<World> {
     let cluster = Cluster::new(3)?;
-    cluster.remove("n2")?;
+    cluster.nodes.remove("n2")?;
     let agents = [cluster.agent(0, extra)?, cluster.agent(1, extra)?];
     for agent in &agents {
         agent.wait_ready()?;
@@ -51,10 +51,6 @@ impl World {
     fn seen(&self, service: IpAddr) -> Result<Option<IpAddr>> {
         source_seen(&self.pods[0].ns, SocketAddr::new(service, 7))
     }
-}
-
-fn nft(ns: &Namespace, script: &str) -> Result<String> {
-    ns.output("nft", &[script])
 }
 
 #[test]
@@ -144,7 +140,7 @@ fn sets_follow_the_cluster() -> Result<()> {
     agent.wait_ready()?;
     let has = |range: &str| Ok(nft(cluster.ns(0), "list set inet fairlead pods4")?.contains(range));
     agent.wait("both ranges", || has("10.244.0.0/23"))?;
-    cluster.remove("n1")?;
+    cluster.nodes.remove("n1")?;
     agent.wait("one range", || has("10.244.0.0/24"))
 }
 

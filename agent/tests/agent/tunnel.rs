@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use anyhow::{Context, Result};
-use fairlead_e2e_lab::Namespace;
+use fairlead_e2e_lab::{Namespace, nft};
 
 use crate::frame;
 use crate::harness::{Agent, Cluster, ip, pod};
@@ -12,10 +12,6 @@ use crate::harness::{Agent, Cluster, ip, pod};
 const PORT: u16 = 4789;
 
 const MODE: &str = "network: {mode: vxlan}\nresyncPeriod: 1h";
-
-fn nft(ns: &Namespace, script: &str) -> Result<String> {
-    ns.output("nft", &[script])
-}
 
 /// Counts, behind every chain of ours, what comes in for the tunnel's port and what else is named.
 fn spy(ns: &Namespace) -> Result<()> {
@@ -74,7 +70,7 @@ fn both(cluster: &Cluster, number: u8) -> [IpAddr; 2] {
 #[test]
 fn the_tunnels_port_takes_packets_from_nodes_alone_and_counts_the_others() -> Result<()> {
     let cluster = Cluster::new(3)?;
-    cluster.remove("n2")?;
+    cluster.nodes.remove("n2")?;
     let agent = cluster.agent(0, MODE)?;
     agent.wait_ready()?;
     let ns = cluster.ns(0);
@@ -101,7 +97,7 @@ fn the_tunnels_port_takes_packets_from_nodes_alone_and_counts_the_others() -> Re
     assert_eq!(heard(ns)?, 2);
 
     // The stranger joins: its addresses are added to the sets and nothing else is touched.
-    cluster.write("n2", &cluster.object(2))?;
+    cluster.nodes.write("n2", &cluster.object(2))?;
     agent.wait("the third node", || {
         Ok(nft(ns, "list set inet fairlead nodes4")?.contains("192.0.2.3"))
     })?;
@@ -142,7 +138,7 @@ fn what_is_not_the_tunnels_is_let_go_by_one_rule_and_what_is_good_by_the_next() 
         (
             "forward",
             "passes",
-            "ip daddr @nodes4 ip saddr != @nodes4 counter drop",
+            "ip daddr @nodes4 ip saddr != @nodes4 counter drop comment \"to a node by way of a Service\"",
         ),
     ] {
         let only = rules(ns, &format!("inet fairlead tunnel-{hook}"))?;
@@ -151,7 +147,10 @@ fn what_is_not_the_tunnels_is_let_go_by_one_rule_and_what_is_good_by_the_next() 
         assert_eq!(then[0], first);
     }
     let taken = rules(ns, "inet fairlead tunnel-taken")?;
-    assert_eq!(taken.last().map(String::as_str), Some("counter drop"));
+    assert_eq!(
+        taken.last().map(String::as_str),
+        Some(r#"counter drop comment "to no address that nodes use""#)
+    );
     let guard = rules(ns, "netdev fairlead-guard guard")?;
     assert_eq!(
         guard[..2],
@@ -211,7 +210,7 @@ fn nobody_translates_what_nodes_say_to_each_other() -> Result<()> {
 #[test]
 fn a_pod_cannot_send_to_the_tunnel_of_any_node() -> Result<()> {
     let cluster = Cluster::new(3)?;
-    cluster.remove("n2")?;
+    cluster.nodes.remove("n2")?;
     let agents = [cluster.agent(0, MODE)?, cluster.agent(1, MODE)?];
     for agent in &agents {
         agent.wait_ready()?;

@@ -2,14 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use fairlead_cni_netlink::{Family, Mac};
-use fairlead_e2e_lab::{Capture, Families, Namespace, vxlan_datagram, wait_until};
+use fairlead_e2e_lab::{
+    Capture, Families, LIMIT, Namespace, Pod, serve_echo, vxlan_datagram, wait_reach, wait_until,
+};
 use serde_json::json;
 
-use crate::agent::LIMIT;
 use crate::cluster::{Cluster, PAIR, THREE, device_ip, nft};
-use crate::pod::{Pod, wait_reach};
 
 /// Where the victim listens.
 const VICTIM: u16 = 9000;
@@ -117,9 +117,9 @@ fn a_node_that_leaves_is_a_stranger_from_then_on() -> Result<()> {
     let victim = Victim::new(&cluster, &pod)?;
     let node = cluster.host(2).ip(Family::V4)?;
     victim.assert_only_true(cluster.ns(1), node, Family::V4)?;
-    cluster.remove("n1")?;
+    cluster.objects.remove("n1")?;
     agents[2].wait("two nodes are known", || {
-        Ok(agents[2].metric("fairlead_nodes ")? == 2)
+        Ok(agents[2].metric("fairlead_nodes")? == 2)
     })?;
     agents[2].wait("its address is out of the set", || {
         Ok(!nft(cluster.ns(2), "list table inet fairlead")?.contains("198.18.0.2"))
@@ -139,7 +139,7 @@ fn from_a_pod(cluster: &Cluster, attacker: &Pod) -> Result<()> {
     let capture = Capture::new(&cluster.net.router, "sub1")?;
     for outer in Family::ALL {
         let node = cluster.host(1).ip(outer)?;
-        let _echo = fairlead_e2e_lab::serve_echo(cluster.ns(1), 4790)?;
+        let _echo = serve_echo(cluster.ns(1), 4790)?;
         wait_reach(&attacker.ns, (node, 4790).into())?;
         for family in Family::ALL {
             for target in [node, cluster.host(0).ip(outer)?] {
@@ -170,9 +170,9 @@ fn what_a_pod_on_a_bridge_sends_to_the_tunnels_port_is_dropped() -> Result<()> {
     let (cluster, _agents) = Cluster::ready(Families::Dual, &PAIR, "")?;
     let conf = json!({
         "cniVersion": "1.0.0", "name": "side", "type": "fairlead-bridge", "bridge": "side0",
-        "isDefaultGateway": true, "ipMasq": true, "nodeFile": cluster.path(0, "run/node.json"),
+        "isDefaultGateway": true, "ipMasq": true, "nodeFile": cluster.path(0, "run/fairlead/node.json"),
         "ipam": {
-            "type": "fairlead-ipam", "dataDir": cluster.path(0, "data"),
+            "type": "fairlead-ipam", "dataDir": cluster.path(0, "var/lib/cni/networks"),
             "ranges": [[{"subnet": "10.99.0.0/24"}], [{"subnet": "fd00:99::/64"}]],
         },
     });
@@ -184,35 +184,23 @@ fn what_a_pod_on_a_bridge_sends_to_the_tunnels_port_is_dropped() -> Result<()> {
 fn pods_of_mode_direct_are_guarded_after_the_switch() -> Result<()> {
     let cluster = Cluster::new(Families::Dual, &PAIR)?;
     let before = cluster.start_with(0, "network: {mode: direct}")?;
-    before.wait("the list is written", || {
-        Ok(cluster.path(0, "conf/05-fairlead.conflist").exists())
-    })?;
+    before.wait("the list is written", || Ok(cluster.conflist(0).exists()))?;
     let attacker = cluster.pod(0, "attacker")?;
     before.terminate()?;
     let agents = cluster.start_all("")?;
-    let link = guarded(&cluster, &attacker)?;
     agents[0].wait("the pod's link is guarded", || {
-        Ok(nft(cluster.ns(0), "list ruleset netdev")?.contains(&link))
+        Ok(nft(cluster.ns(0), "list ruleset netdev")?.contains(&attacker.host_link))
     })?;
     from_a_pod(&cluster, &attacker)
-}
-
-/// The name of the host end of a pod's link.
-fn guarded(cluster: &Cluster, pod: &Pod) -> Result<String> {
-    let peer = pod.ns.netlink()?.link(&"eth0".parse()?)?.peer;
-    let peer = peer.context("no peer")?;
-    let link = cluster.ns(pod.node).netlink()?.link_by_index(peer)?;
-    Ok(link.name.to_string())
 }
 
 #[test]
 fn a_deleted_pods_guard_is_gone() -> Result<()> {
     let (cluster, _agents) = Cluster::ready(Families::V4, &PAIR, "")?;
     let pod = cluster.pod(0, "pod")?;
-    let link = guarded(&cluster, &pod)?;
-    assert!(nft(cluster.ns(0), "list ruleset netdev")?.contains(&link));
+    assert!(nft(cluster.ns(0), "list ruleset netdev")?.contains(&pod.host_link));
     cluster.delete(&pod)?;
-    assert!(!nft(cluster.ns(0), "list ruleset netdev")?.contains(&link));
+    assert!(!nft(cluster.ns(0), "list ruleset netdev")?.contains(&pod.host_link));
     Ok(())
 }
 
@@ -220,11 +208,10 @@ fn a_deleted_pods_guard_is_gone() -> Result<()> {
 fn guards_and_sets_that_somebody_deletes_come_back() -> Result<()> {
     let (cluster, agents) = Cluster::ready(Families::Dual, &PAIR, "")?;
     let pod = cluster.pod(0, "pod")?;
-    let link = guarded(&cluster, &pod)?;
     nft(cluster.ns(0), "delete table netdev fairlead-guard")?;
     agents[0].wait("the guard is back", || {
         let rules = nft(cluster.ns(0), "list ruleset netdev")?;
-        Ok(rules.contains(&link) && rules.contains("198.18.1.2"))
+        Ok(rules.contains(&pod.host_link) && rules.contains("198.18.1.2"))
     })?;
     nft(cluster.ns(0), "delete table inet fairlead")?;
     agents[0].wait("the filter is back", || {

@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 use fairlead_cni_netlink::{Family, Sysctl};
-use fairlead_e2e_lab::{Families, Namespace, serve_echo, source_seen, wait_until};
+use fairlead_e2e_lab::{
+    Agent, Families, LIMIT, Namespace, POD_PORT, serve_echo, source_seen, wait_reach, wait_until,
+};
 
-use crate::agent::LIMIT;
 use crate::cluster::{Cluster, THREE, device_ip, nft};
 use crate::paths::pods;
-use crate::pod::{PORT, wait_reach};
 
 /// Where kube-proxy would listen.
 const NODE_PORT: u16 = 30080;
@@ -23,7 +23,7 @@ fn filter_by_reverse_path(ns: &Namespace, value: u8) -> Result<()> {
 }
 
 /// Nodes that filter by reverse path in mode `value`, with agents.
-fn filtering(value: u8, tunnel: &str) -> Result<(Cluster, Vec<crate::agent::Agent>)> {
+fn filtering(value: u8, tunnel: &str) -> Result<(Cluster, Vec<Agent>)> {
     let cluster = Cluster::new(Families::Dual, &THREE)?;
     for node in &cluster.net.nodes {
         filter_by_reverse_path(&node.ns, value)?;
@@ -141,9 +141,9 @@ fn a_node_port_reaches_a_remote_backend_with_a_loose_reverse_path_filter() -> Re
 fn a_pod_that_leaves_the_cluster_has_its_nodes_address() -> Result<()> {
     let (cluster, _agents) = Cluster::ready(Families::Dual, &THREE, "")?;
     let pod = cluster.pod(0, "pod")?;
-    let _echo = serve_echo(&cluster.net.router, PORT)?;
+    let _echo = serve_echo(&cluster.net.router, POD_PORT)?;
     for (family, router) in [(Family::V4, "198.18.0.254"), (Family::V6, "2001:db8::fe")] {
-        let to = (router.parse::<std::net::IpAddr>()?, PORT).into();
+        let to = (router.parse::<std::net::IpAddr>()?, POD_PORT).into();
         wait_reach(&pod.ns, to)?;
         assert_eq!(source_seen(&pod.ns, to)?, Some(cluster.host(0).ip(family)?));
     }

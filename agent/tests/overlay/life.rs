@@ -4,12 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use fairlead_cni_netlink::Family;
-use fairlead_e2e_lab::{Families, Flow, Snapshot};
+use fairlead_e2e_lab::{Agent, Families, Flow, LIMIT, Pod, Snapshot, wait_mesh, wait_reach};
 
-use crate::agent::{Agent, LIMIT};
-use crate::cluster::{Cluster, name, subnets};
+use crate::cluster::{AGENT, Cluster, name, plugin, subnets};
 use crate::paths::pods;
-use crate::pod::{Pod, wait_mesh, wait_reach};
 use crate::quiet::Watch;
 
 /// Packets that pass before, between and after what happens.
@@ -62,7 +60,7 @@ impl Stage {
             for flow in [&there, &back, &control] {
                 flow.wait_arrived(SOME, LIMIT)?;
             }
-            let writes = agent.metric("fairlead_writes_total{")?;
+            let writes = agent.metric("fairlead_writes_total")?;
             let files = agent.metric("fairlead_writes_total{object=\"file\"}")?;
             assert_eq!(writes - files, 0, "{}", agent.metrics()?);
             assert_eq!(watch.changes()?, Vec::<String>::new());
@@ -113,19 +111,19 @@ fn upgrading_agent_and_plugin_loses_nothing() -> Result<()> {
             std::fs::copy(from, &to)?;
             anyhow::Ok(to)
         };
-        let program = copy(env!("CARGO_BIN_EXE_fairlead-agent").into(), "new-agent")?;
-        let plugin = copy(crate::plugin::program().into(), "new-plugin")?;
+        let program = copy(AGENT.into(), "new-agent")?;
+        let new = copy(plugin().into(), "new-plugin")?;
         std::fs::File::options()
             .append(true)
-            .open(&plugin)
+            .open(&new)
             .and_then(|mut file| std::io::Write::write_all(&mut file, b"newer"))?;
-        let old = crate::plugin::program().display().to_string();
-        let text = std::fs::read_to_string(cluster.path(0, "agent.yaml"))?;
-        let text = text.replace(&old, &plugin.display().to_string());
-        std::fs::write(cluster.path(0, "agent.yaml"), text)?;
+        let old = plugin().display().to_string();
+        let text = std::fs::read_to_string(cluster.config(0))?;
+        let text = text.replace(&old, &new.display().to_string());
+        std::fs::write(cluster.config(0), text)?;
         cluster.run(0, &program)
     })?;
-    let installed = std::fs::read(stage.cluster.path(0, "bin/fairlead-vxlan"))?;
+    let installed = std::fs::read(stage.cluster.path(0, "opt/cni/bin/fairlead-vxlan"))?;
     assert!(installed.ends_with(b"newer"));
     Ok(())
 }
@@ -135,13 +133,11 @@ fn a_comparison_that_finds_nothing_writes_nothing() -> Result<()> {
     let mut stage = Stage::new()?;
     stage.agents.remove(0).terminate()?;
     stage.cluster.configure(0, "network: {mode: vxlan}\n")?;
-    let path = stage.cluster.path(0, "agent.yaml");
+    let path = stage.cluster.config(0);
     let text = std::fs::read_to_string(&path)?.replace("resyncPeriod: 1h", "resyncPeriod: 50ms");
     std::fs::write(&path, text)?;
     let mut watch = Watch::new(stage.cluster.ns(0))?;
-    let agent = stage
-        .cluster
-        .run(0, env!("CARGO_BIN_EXE_fairlead-agent").as_ref())?;
+    let agent = stage.cluster.run(0, AGENT.as_ref())?;
     agent.wait("ten passes", || {
         Ok(agent
             .metric("fairlead_resyncs_total{reason=\"timer\"}")
@@ -157,7 +153,7 @@ fn what_changed_while_the_agent_was_down_is_made_up_for() -> Result<()> {
     let mut stage = Stage::new()?;
     stage.agents.remove(0).kill()?;
     // n2 leaves, and a new node joins.
-    stage.cluster.remove(&name(2))?;
+    stage.cluster.objects.remove(&name(2))?;
     let joined = stage.cluster.net.add_node(1, 1500)?;
     stage.cluster.tell(joined)?;
     let other = stage.cluster.start(joined, "")?;

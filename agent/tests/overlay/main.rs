@@ -1,14 +1,11 @@
 //! Mode `vxlan` on the real kernel: agents and the plugin as processes in nodes behind a router.
 
-mod agent;
 mod cluster;
 mod forged;
 mod host;
 mod life;
 mod mtu;
 mod paths;
-mod plugin;
-mod pod;
 mod quiet;
 mod refusals;
 mod repairs;

@@ -4,12 +4,12 @@ use std::net::UdpSocket;
 
 use anyhow::{Context, Result, ensure};
 use fairlead_cni_netlink::Family;
-use fairlead_e2e_lab::{Families, Namespace, WholeSender, wait_until};
+use fairlead_e2e_lab::{
+    Failure, Families, LIMIT, Namespace, Pod, WholeSender, wait_mesh, wait_reach, wait_until,
+};
 
-use crate::agent::LIMIT;
 use crate::cluster::{Cluster, PAIR, ip, subnets};
 use crate::paths::pods;
-use crate::pod::{Pod, wait_mesh, wait_reach};
 
 const FAMILIES: [(Families, u32); 2] = [(Families::V4, 50), (Families::V6, 70)];
 
@@ -194,17 +194,18 @@ fn no_pod_is_attached_while_the_mtu_is_unknown() -> Result<()> {
     let agent = cluster.start(0, "")?;
     // The plugin is installed, the list is not written before it could serve.
     agent.wait("the plugin is installed", || {
-        Ok(cluster.path(0, "bin/fairlead-vxlan").exists())
+        Ok(cluster.path(0, "opt/cni/bin/fairlead-vxlan").exists())
     })?;
     let conf = serde_json::json!({
         "cniVersion": "1.0.0", "name": "fairlead", "type": "fairlead-vxlan",
-        "nodeFile": cluster.path(0, "run/node.json"), "dataDir": cluster.path(0, "data"),
+        "nodeFile": cluster.path(0, "run/fairlead/node.json"), "dataDir": cluster.path(0, "var/lib/cni/networks"),
     });
     let error = cluster
         .pod_by(0, "early", conf.clone())
         .err()
         .context("ADD without MTU works")?;
-    assert!(error.to_string().contains("\"code\":11"), "{error}");
+    let told = error.downcast_ref::<Failure>();
+    assert_eq!(told.map(|failure| failure.code), Some(11), "{error:#}");
     ip(cluster.ns(0), "address add 198.18.0.1/24 dev eth0")?;
     ip(cluster.ns(0), "route add default via 198.18.0.254")?;
     agent.wait_ready()?;

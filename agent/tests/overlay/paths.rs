@@ -4,11 +4,12 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
 use fairlead_cni_netlink::{Family, LinkKind};
-use fairlead_e2e_lab::{Capture, Encapsulated, Families, Frame, Packet, can_reach, source_seen};
+use fairlead_e2e_lab::{
+    Capture, Encapsulated, Families, Frame, LIMIT, Packet, Pod, can_reach, source_seen, wait_mesh,
+    wait_reach, wait_until,
+};
 
-use crate::agent::LIMIT;
 use crate::cluster::{Cluster, PAIR, THREE, name, object, ranges};
-use crate::pod::{Pod, wait_mesh, wait_reach};
 
 /// A pod on each node.
 pub(crate) fn pods(cluster: &Cluster) -> Result<Vec<Pod>> {
@@ -81,7 +82,9 @@ fn one_family(underlay: Families, family: usize) -> Result<()> {
     for number in 0..2 {
         let range = &ranges(number)[family..=family];
         let addresses = cluster.host(number).addresses();
-        cluster.write(&name(number), &object(&name(number), &addresses, range))?;
+        cluster
+            .objects
+            .write(&name(number), &object(&name(number), &addresses, range))?;
     }
     let _agents = cluster.start_all("")?;
     let pods = pods(&cluster)?;
@@ -120,14 +123,6 @@ fn assert_encapsulated(underlay: Families, network: &str, vni: u32, port: u16) -
         assert_eq!(mac, cluster.device_mac(1, "fl-vxlan")?);
     }
     Ok(())
-}
-
-impl Cluster {
-    /// The hardware address of a link on a node.
-    pub(crate) fn device_mac(&self, node: usize, link: &str) -> Result<fairlead_cni_netlink::Mac> {
-        let link = self.ns(node).netlink()?.link(&link.parse()?)?;
-        link.mac.context("a link without hardware address")
-    }
 }
 
 #[test]
@@ -248,10 +243,10 @@ fn a_peer_that_joins_is_reached_and_one_that_leaves_is_forgotten() -> Result<()>
     agent.wait_ready()?;
     let late = cluster.pod(number, "late")?;
     wait_mesh(&[&first, &late])?;
-    cluster.remove(&name(number))?;
+    cluster.objects.remove(&name(number))?;
     for family in Family::ALL {
         let to = late.service(family)?;
-        fairlead_e2e_lab::wait_until(LIMIT, "the way is gone", || Ok(!can_reach(&first.ns, to)?))?;
+        wait_until(LIMIT, "the way is gone", || Ok(!can_reach(&first.ns, to)?))?;
     }
     let fdb = cluster.ns(0).netlink()?.fdb(None)?;
     let gone = cluster.host(number).addresses();

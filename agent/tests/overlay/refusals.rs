@@ -2,23 +2,21 @@
 
 use anyhow::{Context, Result};
 use fairlead_cni_netlink::Family;
-use fairlead_e2e_lab::{Families, Snapshot};
+use fairlead_e2e_lab::{Agent, Families, Snapshot, wait_mesh};
 
-use crate::cluster::{Cluster, PAIR, THREE, ip, name, object, ranges};
+use crate::cluster::{AGENT, Cluster, PAIR, THREE, ip, name, object, ranges};
 use crate::paths::pods;
-use crate::pod::wait_mesh;
 
 /// What `check-config` and `run` say to a value under `network.vxlan`.
 fn refused(vxlan: &str) -> Result<String> {
     let cluster = Cluster::new(Families::V4, &PAIR[..1])?;
     let keys = format!("network: {{mode: vxlan, vxlan: {{{vxlan}}}}}");
     cluster.configure(0, &keys)?;
-    let path = cluster.path(0, "agent.yaml");
+    let path = cluster.config(0);
     let path = path.to_str().context("a path in UTF-8")?;
-    let program = env!("CARGO_BIN_EXE_fairlead-agent");
     let error = cluster
         .ns(0)
-        .output(program, &["check-config", path])
+        .output(AGENT, &["check-config", path])
         .err()
         .with_context(|| format!("{vxlan} is taken"))?;
     Ok(error.to_string())
@@ -48,7 +46,7 @@ fn values_out_of_range_are_refused_with_the_range() -> Result<()> {
 fn overlapping_ranges_of_two_nodes_are_told_and_the_rest_works() -> Result<()> {
     let cluster = Cluster::new(Families::Dual, &THREE)?;
     let twin = object("twin", &["198.18.1.99".parse()?], &ranges(1)[..1]);
-    cluster.write("twin", &twin)?;
+    cluster.objects.write("twin", &twin)?;
     let agents = cluster.start_all_anyhow()?;
     agents[0].wait_condition(
         "OverlappingRanges: pod ranges 10.244.1.0/24 of node n1 and 10.244.1.0/24 of node twin overlap",
@@ -60,8 +58,12 @@ fn overlapping_ranges_of_two_nodes_are_told_and_the_rest_works() -> Result<()> {
 #[test]
 fn a_node_without_address_or_range_is_told_or_left_out_and_the_rest_works() -> Result<()> {
     let cluster = Cluster::new(Families::V4, &THREE)?;
-    cluster.write("blank", &object("blank", &[], &ranges(8)))?;
-    cluster.write("bare", &object("bare", &["198.18.1.98".parse()?], &[]))?;
+    cluster
+        .objects
+        .write("blank", &object("blank", &[], &ranges(8)))?;
+    cluster
+        .objects
+        .write("bare", &object("bare", &["198.18.1.98".parse()?], &[]))?;
     let agents = cluster.start_all_anyhow()?;
     agents[0].wait_condition("node blank has no IPv4 address")?;
     let pods = pods(&cluster)?;
@@ -72,7 +74,9 @@ fn a_node_without_address_or_range_is_told_or_left_out_and_the_rest_works() -> R
 fn two_nodes_with_one_address_are_told_and_the_rest_works() -> Result<()> {
     let cluster = Cluster::new(Families::V4, &THREE)?;
     let twin = cluster.host(1).ip(Family::V4)?;
-    cluster.write("twin", &object("twin", &[twin], &ranges(9)))?;
+    cluster
+        .objects
+        .write("twin", &object("twin", &[twin], &ranges(9)))?;
     let agents = cluster.start_all_anyhow()?;
     agents[0].wait_condition("nodes n1 and twin have the same address 198.18.0.2")?;
     let (one, other) = (cluster.pod(0, "one")?, cluster.pod(2, "other")?);
@@ -125,7 +129,9 @@ fn two_nodes_whose_names_give_one_hardware_address_are_told_and_the_rest_works()
     let cluster = Cluster::new(Families::V4, &THREE)?;
     for (name, at) in [("worker-836440", 90), ("worker-1407122", 91)] {
         let address = format!("198.18.1.{at}").parse()?;
-        cluster.write(name, &object(name, &[address], &ranges(at)))?;
+        cluster
+            .objects
+            .write(name, &object(name, &[address], &ranges(at)))?;
     }
     let agents = cluster.start_all_anyhow()?;
     agents[0].wait_condition(
@@ -162,7 +168,9 @@ fn a_foreign_route_in_the_way_is_told_and_left() -> Result<()> {
 fn a_peer_without_an_address_of_the_underlays_family_is_told() -> Result<()> {
     let cluster = Cluster::new(Families::Dual, &THREE)?;
     let v6 = cluster.host(2).ip(Family::V6)?;
-    cluster.write(&name(2), &object(&name(2), &[v6], &ranges(2)))?;
+    cluster
+        .objects
+        .write(&name(2), &object(&name(2), &[v6], &ranges(2)))?;
     let agents = cluster.start_all_anyhow()?;
     agents[0].wait_condition("n2")?;
     let (one, other) = (cluster.pod(0, "one")?, cluster.pod(1, "other")?);
@@ -171,14 +179,12 @@ fn a_peer_without_an_address_of_the_underlays_family_is_told() -> Result<()> {
 
 impl Cluster {
     /// Starts the agent of each node and waits for what pods need, whatever conditions hold.
-    fn start_all_anyhow(&self) -> Result<Vec<crate::agent::Agent>> {
+    fn start_all_anyhow(&self) -> Result<Vec<Agent>> {
         let agents: Vec<_> = (0..self.net.nodes.len())
             .map(|number| self.start(number, ""))
             .collect::<Result<_>>()?;
         for (number, agent) in agents.iter().enumerate() {
-            agent.wait("the list is written", || {
-                Ok(self.path(number, "conf/05-fairlead.conflist").exists())
-            })?;
+            agent.wait("the list is written", || Ok(self.conflist(number).exists()))?;
         }
         Ok(agents)
     }

@@ -2,12 +2,10 @@
 
 use anyhow::{Context, Result};
 use fairlead_cni_netlink::Family;
-use fairlead_e2e_lab::{Families, Snapshot, wait_until};
+use fairlead_e2e_lab::{Agent, Families, LIMIT, Pod, Snapshot, wait_mesh, wait_until};
 
-use crate::agent::{Agent, LIMIT};
 use crate::cluster::{Cluster, PAIR, THREE, ip, name, nft, object, ranges};
 use crate::paths::pods;
-use crate::pod::{Pod, wait_mesh};
 
 /// Nodes whose pods reach each other.
 fn working() -> Result<(Cluster, Vec<Agent>, Vec<Pod>)> {
@@ -36,7 +34,7 @@ fn repaired(breaks: &[(&str, &str)]) -> Result<()> {
     let (cluster, agents, pods) = working()?;
     let before = Snapshot::of(cluster.ns(0))?;
     for (program, arguments) in breaks {
-        let repairs = agents[0].metric("fairlead_repairs_total{")?;
+        let repairs = agents[0].metric("fairlead_repairs_total")?;
         let arguments: Vec<&str> = if *program == "nft" {
             vec![arguments]
         } else {
@@ -45,7 +43,7 @@ fn repaired(breaks: &[(&str, &str)]) -> Result<()> {
         cluster.ns(0).output(program, &arguments)?;
         wait_restored(&cluster, &agents[0], &before)?;
         agents[0].wait("the repair is counted", || {
-            Ok(agents[0].metric("fairlead_repairs_total{")? > repairs)
+            Ok(agents[0].metric("fairlead_repairs_total")? > repairs)
         })?;
     }
     mesh(&pods)
@@ -202,12 +200,14 @@ fn a_node_whose_address_changes_is_reached_at_the_new_one() -> Result<()> {
             }
         }
         let address = new.split('/').next().unwrap_or_default().parse()?;
-        let before = agents[0].metric("fairlead_writes_total{")?;
-        cluster.write(&name(1), &object(&name(1), &[address], &ranges(1)))?;
+        let before = agents[0].metric("fairlead_writes_total")?;
+        cluster
+            .objects
+            .write(&name(1), &object(&name(1), &[address], &ranges(1)))?;
         mesh(&pods)?;
         let writes =
             |kind: &str| agents[0].metric(&format!("fairlead_writes_total{{object=\"{kind}\"}}"));
-        assert!(agents[0].metric("fairlead_writes_total{")? > before);
+        assert!(agents[0].metric("fairlead_writes_total")? > before);
         // Two families of ranges behind it, and still nothing but the entry that names its endpoint.
         assert_eq!(writes("fdb")?, 2, "{}", agents[0].metrics()?);
         let old = old.split('/').next().unwrap_or_default();
@@ -234,7 +234,7 @@ fn two_nodes_that_swap_their_addresses_swap_their_ways() -> Result<()> {
             &format!("address add {address}/24 dev eth0"),
         )?;
         ip(cluster.ns(node), "route replace default via 198.18.1.254")?;
-        cluster.write(
+        cluster.objects.write(
             &name(node),
             &object(&name(node), &[address.parse()?], &ranges(node)),
         )?;
@@ -253,7 +253,7 @@ fn two_nodes_that_swap_their_addresses_swap_their_ways() -> Result<()> {
 fn ranges_that_change_are_routed_anew() -> Result<()> {
     let (cluster, agents) = Cluster::ready(Families::V4, &PAIR, "")?;
     let new = ["10.244.200.0/24".to_owned(), "fd00:244:200::/64".to_owned()];
-    cluster.write(
+    cluster.objects.write(
         &name(1),
         &object(&name(1), &cluster.host(1).addresses(), &new),
     )?;

@@ -2,12 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use fairlead_cni_netlink::Family;
-use fairlead_e2e_lab::{Families, Flow, Passed, Snapshot};
+use fairlead_e2e_lab::{Agent, Families, Flow, LIMIT, Passed, Pod, Snapshot, wait_mesh};
 
-use crate::agent::{Agent, LIMIT};
 use crate::cluster::{Cluster, nft};
 use crate::life::RUNS;
-use crate::pod::{Pod, wait_mesh};
 
 /// One subnet of two nodes: `direct` knows no other.
 fn two() -> Result<Cluster> {
@@ -35,7 +33,7 @@ fn switch(cluster: &Cluster, agents: Vec<Agent>, keys: &str) -> Result<Vec<Agent
         let agent = cluster.start_with(number, keys)?;
         agent.wait_ready()?;
         agent.wait("the list has the role", || {
-            let list = std::fs::read_to_string(cluster.path(number, "conf/05-fairlead.conflist"));
+            let list = std::fs::read_to_string(cluster.conflist(number));
             Ok(list?.contains(role))
         })?;
         new.push(agent);

@@ -2,12 +2,10 @@
 
 use anyhow::Result;
 use fairlead_cni_netlink::Family;
-use fairlead_e2e_lab::{Capture, Families, Namespace, counted};
+use fairlead_e2e_lab::{Capture, Families, LIMIT, Namespace, counted, wait_mesh};
 
-use crate::agent::LIMIT;
 use crate::cluster::{Cluster, PAIR, nft};
 use crate::paths::pods;
-use crate::pod::wait_mesh;
 
 /// Counts outer packets that connection tracking has seen, and those that it has not.
 fn count_tracked(ns: &Namespace) -> Result<()> {

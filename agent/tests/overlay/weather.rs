@@ -4,12 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use fairlead_cni_netlink::Family;
-use fairlead_e2e_lab::{Delay, Families, Flow, Loss};
+use fairlead_e2e_lab::{Delay, Families, Flow, LIMIT, Loss, wait_mesh, wait_reach};
 
-use crate::agent::LIMIT;
 use crate::cluster::{Cluster, PAIR};
 use crate::paths::pods;
-use crate::pod::{wait_mesh, wait_reach};
 
 #[test]
 fn pods_talk_over_a_network_that_loses_packets() -> Result<()> {

@@ -8,8 +8,10 @@
 //! unix sockets with a path, process ids, and `/sys/class/net`, which shows the namespace of whoever
 //! mounted `/sys`.
 
+mod agent;
 mod cable;
 mod capture;
+mod cluster;
 mod count;
 mod delay;
 mod echo;
@@ -19,6 +21,8 @@ mod frame;
 mod loss;
 mod namespace;
 mod object;
+mod plugin;
+mod pod;
 mod program;
 mod routed;
 mod snapshot;
@@ -26,8 +30,10 @@ mod underlay;
 mod wait;
 mod whole;
 
+pub use agent::Agent;
 pub use cable::connect;
 pub use capture::Capture;
+pub use cluster::{Cluster, Programs};
 pub use count::counted;
 pub use delay::Delay;
 pub use echo::{Echo, can_reach, can_reach_udp, serve_echo, source_seen};
@@ -35,11 +41,13 @@ pub use flow::{Flow, Passed, RATE};
 pub use forge::vxlan_datagram;
 pub use frame::{Encapsulated, Frame, Packet, Udp};
 pub use loss::Loss;
-pub use namespace::Namespace;
-pub use object::node_object;
+pub use namespace::{Namespace, ip, nft};
+pub use object::{Objects, node_name, node_object, pod_ranges};
+pub use plugin::{Failure, link_plugin, plugin_call, plugin_names, run_plugin};
+pub use pod::{POD_PORT, Pod, wait_mesh, wait_reach};
 pub use program::program;
 pub use routed::{Families, Host, Routed, Subnet};
 pub use snapshot::Snapshot;
 pub use underlay::{Node, Underlay};
-pub use wait::wait_until;
+pub use wait::{LIMIT, wait_until};
 pub use whole::WholeSender;

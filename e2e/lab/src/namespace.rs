@@ -163,3 +163,13 @@ fn sweep() {
         let _ = std::fs::remove_dir(home.path());
     }
 }
+
+/// Runs ip(8) in `ns`.
+pub fn ip(ns: &Namespace, arguments: &str) -> Result<String> {
+    ns.output("ip", &arguments.split(' ').collect::<Vec<_>>())
+}
+
+/// Runs nft(8) in `ns`.
+pub fn nft(ns: &Namespace, script: &str) -> Result<String> {
+    ns.output("nft", &[script])
+}

@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+/// How long anything may take before a test fails. Only tests that fail wait so long.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
 /// How long to wait between two looks.
 const PAUSE: Duration = Duration::from_millis(10);
 

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fairlead_e2e_lab::{Snapshot, Subnet};
-use fairlead_e2e_tests::{Cluster, program};
+use fairlead_e2e_lab::{Cluster, Snapshot, program};
+use fairlead_e2e_tests::three_nodes;
 
 /// A forward chain that drops, into which `forwardAccept` puts a rule of ours.
 const FIREWALL: &str = "add table inet filter; add chain inet filter forward { type filter hook forward priority 0; policy drop; }";
@@ -28,7 +28,7 @@ fn files(folder: &Path, found: &mut BTreeSet<PathBuf>) {
 /// The kernel's state of `n1` and the names below its root.
 fn state(cluster: &Cluster) -> (Snapshot, BTreeSet<PathBuf>) {
     let mut found = BTreeSet::new();
-    files(&cluster.root(1), &mut found);
+    files(&cluster.path(1, ""), &mut found);
     (Snapshot::of(cluster.ns(1)).unwrap(), found)
 }
 
@@ -43,7 +43,7 @@ fn cleanup(cluster: &Cluster, arguments: &[&str]) -> (bool, String) {
                 .unwrap(),
         )
         .args(["node", "cleanup", "--root"])
-        .arg(cluster.root(1))
+        .arg(cluster.path(1, ""))
         .args(arguments)
         .output()
         .unwrap();
@@ -55,22 +55,22 @@ fn cleanup(cluster: &Cluster, arguments: &[&str]) -> (bool, String) {
 }
 
 fn leaves_nothing(network: &str) {
-    let subnets = [(2, 1500), (1, 1500)].map(|(nodes, mtu)| Subnet { nodes, mtu });
-    let cluster = Cluster::new(&subnets).unwrap();
+    let cluster = three_nodes().unwrap();
     for folder in [
         "etc/cni/net.d",
         "opt/cni/bin",
         "var/lib/cni/networks",
         "run",
     ] {
-        fs::create_dir_all(cluster.root(1).join(folder)).unwrap();
+        fs::create_dir_all(cluster.path(1, folder)).unwrap();
     }
     cluster.ns(1).output("nft", &[FIREWALL]).unwrap();
     let (before, files) = state(&cluster);
 
     let agent = cluster
-        .agent(1, &format!("network: {network}\nforwardAccept: true"))
+        .start_with(1, &format!("network: {network}\nforwardAccept: true"))
         .unwrap();
+    agent.wait_ready().unwrap();
     let pods = ["one", "two"].map(|id| cluster.pod(1, id).unwrap());
     assert!(!before.diff(&state(&cluster).0).is_empty());
     let (done, text) = cleanup(&cluster, &[]);

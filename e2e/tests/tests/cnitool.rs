@@ -7,24 +7,13 @@
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use fairlead_e2e_lab::{Namespace, Snapshot, can_reach, serve_echo};
-use fairlead_e2e_tests::program;
+use fairlead_e2e_lab::{
+    Namespace, Snapshot, link_plugin, plugin_call, plugin_names, program, run_plugin, serve_echo,
+    wait_reach,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-/// Names that the plugin is linked by.
-const ROLES: [&str; 8] = [
-    "fairlead-bridge",
-    "fairlead-direct",
-    "fairlead-ipam",
-    "fairlead-loopback",
-    "fairlead-vxlan",
-    "bridge",
-    "host-local",
-    "loopback",
-];
 
 /// What `e2e/tools/build.sh cni` makes.
 fn tool(name: &str) -> PathBuf {
@@ -52,13 +41,11 @@ impl Node {
             dir: tempfile::tempdir().unwrap(),
         };
         node.ns.loopback_up().unwrap();
-        for folder in ["bin", "net.d", "lib"] {
+        for folder in ["net.d", "lib"] {
             std::fs::create_dir(node.at(folder)).unwrap();
         }
         let plugin = program("fairlead-cni-plugin", "fairlead-cni").unwrap();
-        for role in ROLES {
-            symlink(&plugin, node.at("bin").join(role)).unwrap();
-        }
+        link_plugin(&plugin, &node.at("bin")).unwrap();
         node
     }
 
@@ -233,8 +220,9 @@ fn the_reference_bridge_takes_addresses_from_our_host_local() {
     );
     assert_eq!(address(&second, 0), "10.1.0.3");
     let _echo = serve_echo(&other, 7).unwrap();
-    assert!(can_reach(&one, "10.1.0.3:7".parse().unwrap()).unwrap());
-    assert!(can_reach(&one, "[fd00:1::3]:7".parse().unwrap()).unwrap());
+    for address in ["10.1.0.3:7", "[fd00:1::3]:7"] {
+        wait_reach(&one, address.parse().unwrap()).unwrap();
+    }
     node.cnitool("check", &one).unwrap();
     node.cnitool("status", &one).unwrap();
     node.cnitool("del", &one).unwrap();
@@ -267,19 +255,10 @@ fn our_bridge_takes_addresses_from_the_reference_host_local() {
 #[test]
 fn every_link_says_which_versions_it_speaks() {
     let node = Node::new();
-    for role in ROLES {
-        let mut child = Command::new(node.at("bin").join(role))
-            .env_clear()
-            .env("CNI_COMMAND", "VERSION")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        drop(child.stdin.take());
-        let output = child.wait_with_output().unwrap();
-        let reply: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for role in plugin_names() {
+        let mut call = plugin_call(&node.ns, &node.at("bin"), role, "VERSION", &[]).unwrap();
+        let reply = run_plugin(&mut call, "").unwrap().unwrap();
         let versions = reply["supportedVersions"].as_array().unwrap();
-        assert!(output.status.success());
         assert_eq!(versions.first().unwrap(), "0.1.0", "{role}");
         assert_eq!(versions.last().unwrap(), "1.1.0", "{role}");
     }

@@ -1,13 +1,8 @@
 //! docs/overlay.md, followed: its cluster is made, and each of its commands shows there what the page shows.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
-use fairlead_e2e_lab::{Namespace, Subnet, can_reach, serve_echo, wait_until};
-use fairlead_e2e_tests::Cluster;
-
-/// How long the first packet through the tunnel may take.
-const LIMIT: Duration = Duration::from_secs(30);
+use fairlead_e2e_lab::{Agent, Namespace, wait_mesh};
+use fairlead_e2e_tests::three_nodes;
 
 const PAGE: &str = include_str!("../../../docs/overlay.md");
 
@@ -97,21 +92,15 @@ fn check(shown: &Shown, ns: &Namespace) -> Result<()> {
 
 #[test]
 fn every_command_of_the_page_shows_what_the_page_says() {
-    let subnets = [(2, 1500), (1, 1500)].map(|(nodes, mtu)| Subnet { nodes, mtu });
-    let cluster = Cluster::new(&subnets).unwrap();
-    let _agents: Vec<_> = (1..=3)
-        .map(|number| cluster.agent(number, "network: {mode: vxlan}").unwrap())
-        .collect();
-    let web = cluster.pod(1, "web").unwrap();
-    let far = cluster.pod(3, "far").unwrap();
-    let _echo = serve_echo(&far.ns, 7).unwrap();
-    for address in &far.ips {
-        let to = (*address, 7).into();
-        wait_until(LIMIT, &format!("{to} is reached"), || {
-            can_reach(&web.ns, to)
-        })
-        .unwrap();
-    }
+    let cluster = three_nodes().unwrap();
+    let start = |number| cluster.start_with(number, "network: {mode: vxlan}");
+    let agents: Vec<_> = (1..=3).map(|number| start(number).unwrap()).collect();
+    agents.iter().try_for_each(Agent::wait_ready).unwrap();
+    let (web, far) = (
+        cluster.pod(1, "web").unwrap(),
+        cluster.pod(3, "far").unwrap(),
+    );
+    wait_mesh(&[&web, &far]).unwrap();
 
     let commands = shown(PAGE);
     assert!(commands.len() > 15, "only {commands:?}");

@@ -1,27 +1,15 @@
 //! A node of one test: a host namespace, a folder of links to the program, a node file, lease files.
 
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use fairlead_cni_netlink::nft::{DataType, KeyType, Nft, Set, TableFamily, TableName};
 use fairlead_cni_netlink::{Address, Sysctl};
-use fairlead_e2e_lab::{Namespace, Snapshot};
+pub(crate) use fairlead_e2e_lab::Failure;
+use fairlead_e2e_lab::{Namespace, Snapshot, link_plugin, plugin_call, run_plugin};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-/// Names that the program is linked by.
-pub(crate) const NAMES: [&str; 8] = [
-    "fairlead-bridge",
-    "fairlead-direct",
-    "fairlead-ipam",
-    "fairlead-loopback",
-    "fairlead-vxlan",
-    "bridge",
-    "host-local",
-    "loopback",
-];
 
 /// A node with nothing on it.
 pub(crate) struct Node {
@@ -46,14 +34,6 @@ pub(crate) struct Uplink {
     pub(crate) server: IpAddr,
 }
 
-/// The error object that the program printed.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Failure {
-    pub(crate) code: u64,
-    pub(crate) msg: String,
-    pub(crate) details: String,
-}
-
 /// Variables of a call beside `CNI_COMMAND` and `CNI_PATH`.
 pub(crate) type Vars<'a> = &'a [(&'a str, &'a str)];
 
@@ -67,11 +47,7 @@ impl Node {
         for address in ["192.0.2.1/32", "2001:db8::1/128"] {
             give(&node.host, "lo", address);
         }
-        std::fs::create_dir(node.bin()).unwrap();
-        for name in NAMES {
-            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_fairlead-cni"), node.bin().join(name))
-                .unwrap();
-        }
+        link_plugin(env!("CARGO_BIN_EXE_fairlead-cni").as_ref(), &node.bin()).unwrap();
         node
     }
 
@@ -133,15 +109,7 @@ impl Node {
 
     /// The program as a command in the host's namespace, ready to be started.
     pub(crate) fn command(&self, plugin: &str, command: &str, vars: Vars<'_>) -> Command {
-        let mut call = self.host.command(self.bin().join(plugin).to_str().unwrap());
-        call.env_clear()
-            .env("CNI_COMMAND", command)
-            .env("CNI_PATH", self.bin());
-        call.envs(vars.iter().copied());
-        call.stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        call
+        plugin_call(&self.host, &self.bin(), plugin, command, vars).unwrap()
     }
 
     /// Runs the program; `Value::Null` when it printed nothing.
@@ -296,26 +264,7 @@ impl Container {
 
 /// Starts a prepared call, feeds it and reads its answer.
 pub(crate) fn run(call: &mut Command, stdin: &str) -> Result<Value, Failure> {
-    let mut child = call.spawn().unwrap();
-    // A call that is refused by its environment alone does not read.
-    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-    let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let parse = || serde_json::from_slice::<Value>(&output.stdout);
-    if output.status.success() {
-        return Ok(if output.stdout.is_empty() {
-            Value::Null
-        } else {
-            parse().unwrap()
-        });
-    }
-    let object = parse().unwrap_or_else(|error| panic!("{error}: {output:?} {stderr}"));
-    let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
-    Err(Failure {
-        code: object["code"].as_u64().unwrap(),
-        msg: text("msg"),
-        details: text("details"),
-    })
+    run_plugin(call, stdin).unwrap()
 }
 
 /// A container that nothing is attached to.

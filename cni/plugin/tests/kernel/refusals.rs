@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::node::{Failure, NAMES, Node, container, run};
+use crate::node::{Failure, Node, container, run};
 use crate::{bridge, direct};
 
 fn refused(result: Result<Value, Failure>) -> (u64, String) {
@@ -209,7 +209,7 @@ fn a_node_that_is_not_ready() {
 #[test]
 fn version_and_the_call_by_hand() {
     let node = Node::new();
-    for name in NAMES {
+    for name in fairlead_e2e_lab::plugin_names() {
         let reply = node
             .call(name, "VERSION", &[], &json!({"cniVersion": "1.0.0"}))
             .unwrap();
