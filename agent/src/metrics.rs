@@ -41,6 +41,9 @@ pub const OBJECTS: [&str; 8] = [
 /// Every value of the label `kind` of `fairlead_errors_total`.
 pub const ERROR_KINDS: [&str; 5] = ["file", "node", "netlink", "kubernetes", "runtime"];
 
+/// Why packets for the tunnel are dropped.
+pub const DROP_REASONS: [&str; 5] = ["stranger", "address", "service", "pod", "vlan"];
+
 /// All metrics; every clone counts in the same place.
 #[derive(Debug)]
 pub struct Metrics {
@@ -61,6 +64,8 @@ pub struct Metrics {
     pub mtu: Count,
     /// Pods that were made with another one.
     pub pods_mtu_stale: Count,
+    /// Packets that the tunnel's rules dropped, by reason.
+    pub tunnel_dropped: Family<Label, Counter>,
     /// Comparisons of wanted and actual state, by what gave rise to them.
     pub resyncs: Family<Label, Counter>,
     /// Changes written, by object.
@@ -101,6 +106,7 @@ impl Metrics {
             peers_actual: Count::default(),
             mtu: Count::default(),
             pods_mtu_stale: Count::default(),
+            tunnel_dropped: Family::default(),
             resyncs: Family::default(),
             writes: Family::default(),
             repairs: Family::default(),
@@ -198,6 +204,11 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             self.registry.register(name, help, gauge.clone());
         }
+        self.registry.register(
+            "tunnel_dropped_packets",
+            "Packets that nobody may send into the tunnel, dropped",
+            self.tunnel_dropped.clone(),
+        );
     }
 
     /// Makes every series with a fixed label exist from the start.
@@ -208,6 +219,9 @@ impl Metrics {
         for object in OBJECTS {
             drop(self.writes.get_or_create(&[("object", object)]));
             drop(self.repairs.get_or_create(&[("object", object)]));
+        }
+        for reason in DROP_REASONS {
+            drop(self.tunnel_dropped.get_or_create(&[("reason", reason)]));
         }
         for family in ["ipv4", "ipv6"] {
             drop(self.routes_wanted.get_or_create(&[("family", family)]));

@@ -13,6 +13,7 @@ use fairlead_cni_netlink::nft::{
 use fairlead_cni_netlink::{Netlink, NetlinkError};
 use fairlead_cni_node::owned::{GUARD_CHAIN, GUARD_PRIORITY, GUARD_TABLE, is_host_link};
 
+use super::drops::Dropped;
 use super::ruleset::Ruleset;
 use crate::cluster::View;
 
@@ -45,11 +46,8 @@ pub fn wanted(view: &View, port: u16) -> Ruleset {
                 from: Register::FIRST,
                 op: Compare::Equal,
                 value: Key::raw(&tag.to_be_bytes()),
-            })
-            .counter()
-            .deny()
-            .comment("a second VLAN tag hides what it carries");
-        ruleset.rules.push(hidden);
+            });
+        ruleset.rules.push(Dropped::Tags.by(hidden));
     }
     ruleset.drop_to_tunnel(GUARD_CHAIN, port);
     ruleset

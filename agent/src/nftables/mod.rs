@@ -1,6 +1,7 @@
 //! The agent's nftables rules: masquerade of pods' traffic to outside of the cluster, the mark by which
 //! `forwardAccept` knows forwarded pod packets, what the tunnel asks for, and the guard.
 
+mod drops;
 pub mod guard;
 pub mod ruleset;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use crate::cluster::View;
 use crate::config::Config;
 use crate::kernel::trouble::Trouble;
 use crate::metrics::Metrics;
+use drops::Drops;
 use ruleset::Ruleset;
 
 /// What was wanted last.
@@ -57,6 +59,7 @@ impl Settled {
 pub struct Keeper {
     own: Last,
     guard: Last,
+    drops: Drops,
     settled: Settled,
     /// The links that were guarded then.
     links: BTreeSet<String>,
@@ -75,6 +78,9 @@ impl Keeper {
     ) {
         let network = &config.network;
         let guarded = network.mode == Mode::Vxlan;
+        if guarded {
+            trouble.value(self.drops.look(nft, metrics));
+        }
         let links = match guarded.then(|| guard::links(netlink)).transpose() {
             Ok(links) => links.unwrap_or_default(),
             Err(error) => return trouble.fail(&error.into()),

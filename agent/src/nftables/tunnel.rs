@@ -49,6 +49,7 @@ use fairlead_cni_netlink::nft::{
 };
 use fairlead_cni_node::owned::{GUARD_NODES_V4, GUARD_NODES_V6};
 
+use super::drops::Dropped;
 use super::ruleset::Ruleset;
 use crate::address::Addresses;
 use crate::cluster::View;
@@ -122,11 +123,11 @@ impl Ruleset {
             let through = in_chain(COMES).when(from, is(nodes)).when(to, is(nodes));
             rest.push(through.notrack().accept());
             let stranger = in_chain(TAKEN).when(from, not(nodes));
-            rest.push(stranger.counter().deny());
+            rest.push(Dropped::Stranger.by(stranger));
             let passes = in_chain(PASSES).when(to, is(nodes)).when(from, not(nodes));
-            rest.push(passes.counter().deny());
+            rest.push(Dropped::Service.by(passes));
         }
-        rest.push(in_chain(TAKEN).counter().deny());
+        rest.push(Dropped::Address.by(in_chain(TAKEN)));
         self.rules.extend(good.into_iter().chain(rest));
     }
 
@@ -150,7 +151,7 @@ impl Ruleset {
             let rule = self
                 .to_port(chain, port)
                 .when(to, Test::In(nodes.to_owned()));
-            self.rules.push(rule.counter().deny());
+            self.rules.push(Dropped::Pod.by(rule));
         }
     }
 

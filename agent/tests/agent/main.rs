@@ -2,10 +2,12 @@
 
 mod api;
 mod config;
+mod drops;
 mod frame;
 mod gc;
 mod harness;
 mod install;
+mod many;
 mod overlay;
 mod peers;
 mod routes;
