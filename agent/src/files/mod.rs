@@ -36,6 +36,19 @@ pub fn ensure(path: &Path, content: &[u8], mode: u32) -> Result<bool, AgentError
     Ok(true)
 }
 
+/// Removes the file `path`, if it is there; tells whether it was.
+///
+/// # Errors
+///
+/// [`AgentError::File`].
+pub fn remove(path: &Path) -> Result<bool, AgentError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(AgentError::file("remove", path, error)),
+    }
+}
+
 /// Writes `content` to a new file at `path` and waits until the disk has it.
 pub(crate) fn write_synced(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut file = File::create(path)?;
@@ -68,6 +81,17 @@ mod tests {
         assert!(ensure(&path, b"two", 0o644).unwrap());
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(dir.path().join("sub")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_is_removed_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "").unwrap();
+        assert!(remove(&path).unwrap());
+        assert!(!remove(&path).unwrap());
+        let text = remove(dir.path()).unwrap_err().to_string();
+        assert!(text.starts_with("cannot remove "), "{text}");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub async fn run(
     let path = cni.conf_dir.join(&cni.conf_name);
     let mut complete = false;
     loop {
-        let ready = outcome.borrow_and_update().node_file;
+        let ready = outcome.borrow_and_update().node_file || complete;
         let result = installer.ensure().and_then(|binaries| {
             // The runtime runs pods from the moment the list is there.
             let written = ready && files::ensure(&path, list.as_bytes(), 0o644)?;

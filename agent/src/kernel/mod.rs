@@ -187,9 +187,9 @@ impl Reconciler {
                 None => PodsMtu::Uplink,
                 Some(mtu) => PodsMtu::Set(mtu),
             };
-            self.outcome.node_file |=
-                self.node_file
-                    .pass(&view, facts, mtu, &self.metrics, trouble);
+            self.node_file
+                .pass(&view, facts, mtu, &self.metrics, trouble);
+            self.outcome.node_file = self.node_file.is_published();
         }
     }
 

@@ -76,7 +76,13 @@ impl Keeper {
         self.stale = stale;
     }
 
-    /// Publishes what is wanted; tells whether the file is there now.
+    /// Whether the file is there, and from this agent.
+    #[must_use]
+    pub const fn is_published(&self) -> bool {
+        self.published.is_some()
+    }
+
+    /// Publishes what is wanted.
     pub fn pass(
         &mut self,
         view: &View,
@@ -84,19 +90,28 @@ impl Keeper {
         mtu: PodsMtu,
         metrics: &Metrics,
         trouble: &mut Trouble,
-    ) -> bool {
-        let file = match wanted(view, facts, self.mode, mtu) {
-            Ok(Some(file)) => file,
-            Ok(None) => return false,
-            Err(condition) => {
-                trouble.tell(condition);
-                return false;
-            }
-        };
+    ) {
+        if !is_known(mtu, view, facts) {
+            self.withdraw(metrics, trouble);
+        }
+        match wanted(view, facts, self.mode, mtu) {
+            Ok(Some(file)) => self.publish(&file, facts, metrics, trouble),
+            Ok(None) => {}
+            Err(condition) => trouble.tell(condition),
+        }
+    }
+
+    fn publish(
+        &mut self,
+        file: &NodeFile,
+        facts: &Facts,
+        metrics: &Metrics,
+        trouble: &mut Trouble,
+    ) {
         self.count_stale(facts, file.mtu(), metrics);
         let text = file.to_json();
         let Some(written) = trouble.value(files::ensure(&self.path, text.as_bytes(), 0o644)) else {
-            return false;
+            return;
         };
         metrics.wrote(
             "file",
@@ -104,7 +119,27 @@ impl Keeper {
             self.published.as_ref() == Some(&text),
         );
         self.published = Some(text);
-        true
+    }
+
+    /// Removes the file, which may be from an agent before this one: pods that start now would get an MTU
+    /// that may hold no longer.
+    fn withdraw(&mut self, metrics: &Metrics, trouble: &mut Trouble) {
+        self.published = None;
+        metrics.mtu.set(0);
+        if trouble.value(files::remove(&self.path)) == Some(true) {
+            metrics.wrote("file", 1, false);
+            tracing::warn!("the MTU is unknown: no pod starts until it is known again");
+        }
+    }
+}
+
+/// Whether the MTU of pods is known, if only as too small.
+fn is_known(mtu: PodsMtu, view: &View, facts: &Facts) -> bool {
+    let own = view.own.iter().flat_map(|own| own.addresses.iter());
+    match mtu {
+        PodsMtu::Set(_) => true,
+        PodsMtu::Tunnel(mtu) => mtu.is_some(),
+        PodsMtu::Uplink => own.map(|ip| facts.carrier(ip)).any(|link| link.is_some()),
     }
 }
 

@@ -67,7 +67,7 @@ pub enum Raised {
 pub struct Keeper {
     /// What was wanted last, and where.
     wanted: Option<(LinkIndex, Wanted)>,
-    /// The MTU of pods in bytes, once it is known.
+    /// The MTU of pods in bytes, while it is known.
     pods_mtu: Option<u32>,
 }
 
@@ -82,6 +82,7 @@ impl Keeper {
         trouble: &mut Trouble,
     ) -> Raised {
         let tunnelled = std::mem::take(&mut routes.tunnelled);
+        self.pods_mtu = None;
         let Some(ends) = Ends::of(given.view, given.reachable, config, &tunnelled, trouble) else {
             return Raised::Unknown;
         };

@@ -196,19 +196,48 @@ fn no_pod_is_attached_while_the_mtu_is_unknown() -> Result<()> {
     agent.wait("the plugin is installed", || {
         Ok(cluster.path(0, "opt/cni/bin/fairlead-vxlan").exists())
     })?;
+    assert_refused(&cluster)?;
+    ip(cluster.ns(0), "address add 198.18.0.1/24 dev eth0")?;
+    ip(cluster.ns(0), "route add default via 198.18.0.254")?;
+    agent.wait_ready()?;
+    assert_eq!(cluster.pod(0, "pod")?.mtu()?, 1450);
+    Ok(())
+}
+
+/// Asserts that no pod can be attached to node 0 now, and that the runtime is told to try again.
+fn assert_refused(cluster: &Cluster) -> Result<()> {
     let conf = serde_json::json!({
         "cniVersion": "1.0.0", "name": "fairlead", "type": "fairlead-vxlan",
         "nodeFile": cluster.path(0, "run/fairlead/node.json"), "dataDir": cluster.path(0, "var/lib/cni/networks"),
     });
-    let error = cluster
-        .pod_by(0, "early", conf.clone())
-        .err()
-        .context("ADD without MTU works")?;
+    let added = cluster.pod_by(0, "early", conf).err();
+    let error = added.context("ADD without MTU works")?;
     let told = error.downcast_ref::<Failure>();
     assert_eq!(told.map(|failure| failure.code), Some(11), "{error:#}");
+    Ok(())
+}
+
+#[test]
+fn what_an_agent_before_said_of_the_mtu_is_withdrawn_when_it_is_no_longer_known() -> Result<()> {
+    let cluster = Cluster::new(Families::V4, &PAIR)?;
+    let agent = cluster.start(0, "")?;
+    agent.wait_ready()?;
+    assert_eq!(cluster.node_file(0)?["mtu"], 1450);
+    // What is known outlasts the loss of the way, as long as its link is there.
+    ip(cluster.ns(0), "address flush dev eth0")?;
+    agent.wait_condition("NoUplink")?;
+    assert_eq!(cluster.node_file(0)?["mtu"], 1450);
+    agent.terminate()?;
+
+    let agent = cluster.start(0, "")?;
+    agent.wait("the file is gone", || Ok(cluster.node_file(0).is_err()))?;
+    agent.wait_metric("fairlead_mtu_bytes", 0)?;
+    agent.wait_condition("[-] node file published")?;
+    assert_refused(&cluster)?;
+    ip(cluster.ns(0), "link set eth0 mtu 1400")?;
     ip(cluster.ns(0), "address add 198.18.0.1/24 dev eth0")?;
     ip(cluster.ns(0), "route add default via 198.18.0.254")?;
     agent.wait_ready()?;
-    assert_eq!(cluster.pod_by(0, "pod", conf)?.mtu()?, 1450);
+    assert_eq!(cluster.pod(0, "pod")?.mtu()?, 1350);
     Ok(())
 }

@@ -268,3 +268,41 @@ fn ranges_that_change_are_routed_anew() -> Result<()> {
         Ok(!ip(cluster.ns(0), "route")?.contains("10.244.1.0/24"))
     })
 }
+
+#[test]
+fn what_happened_behind_lost_messages_is_found() -> Result<()> {
+    let (cluster, agents, pods) = working()?;
+    let before = Snapshot::of(cluster.ns(0))?;
+    let overruns = "fairlead_resyncs_total{reason=\"overrun\"}";
+    let seen = agents[0].metric(overruns)?;
+    agents[0].signal("-STOP")?;
+    // More than the socket's buffer holds; what is broken then is told by nothing.
+    let flood: String = (0..30_000_u16)
+        .map(|n| {
+            format!(
+                "route add 10.99.{}.{}/32 dev eth0 proto 99\n",
+                n >> 8,
+                n & 0xff
+            )
+        })
+        .collect();
+    let batch = cluster.path(0, "flood");
+    std::fs::write(&batch, flood)?;
+    ip(cluster.ns(0), &format!("-batch {}", batch.display()))?;
+    for harm in [
+        "route flush proto 99",
+        "route del 10.244.2.0/24",
+        "neigh flush dev fl-vxlan nud permanent",
+        "nexthop flush",
+        "address flush dev fl-vxlan scope global",
+        "link set fl-vxlan mtu 1300",
+    ] {
+        ip(cluster.ns(0), harm)?;
+    }
+    agents[0].signal("-CONT")?;
+    agents[0].wait("an overrun is noticed", || {
+        Ok(agents[0].metric(overruns)? > seen)
+    })?;
+    wait_restored(&cluster, &agents[0], &before)?;
+    mesh(&pods)
+}
