@@ -3,7 +3,7 @@
 use anyhow::Result;
 use fairlead_cni_netlink::{Event, Family, Group, Monitor, RouteKind};
 use fairlead_cni_overlay::Mac;
-use fairlead_e2e_lab::{Families, Namespace, Objects, Routed, Subnet, can_reach, serve_echo};
+use fairlead_e2e_lab::{Families, Namespace, Objects, Routed, Subnet, serve_echo, wait_reach};
 
 use crate::harness::{Agent, ip, name, object, pod, ranges, read};
 
@@ -129,7 +129,7 @@ fn nodes_in_other_subnets_are_reached_through_the_tunnel_over_both_families() ->
     let _echo = serve_echo(cluster.ns(2), 7)?;
     for address in ["10.244.2.9:7", "[fd00:244:2::9]:7"] {
         for from in [0, 1] {
-            agents[0].wait(address, || can_reach(cluster.ns(from), address.parse()?))?;
+            wait_reach(cluster.ns(from), address.parse()?)?;
         }
     }
     Ok(())
@@ -500,7 +500,7 @@ fn over_ipv6_the_tunnel_takes_70_bytes_and_carries_ipv4_pods_too() -> Result<()>
     }
     let _echoes = [serve_echo(cluster.ns(1), 7)?, serve_echo(cluster.ns(2), 7)?];
     for address in ["10.244.2.9:7", "[fd00:244:2::9]:7", "10.244.1.9:7"] {
-        agents[0].wait(address, || can_reach(cluster.ns(0), address.parse()?))?;
+        wait_reach(cluster.ns(0), address.parse()?)?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use fairlead_e2e_lab::{Snapshot, can_reach, serve_echo, wait_until};
+use fairlead_e2e_lab::{Snapshot, serve_echo, wait_reach, wait_until};
 
 use crate::harness::{Agent, Cluster, LIMIT, ip, name, node_routes, object, pod, ranges, routed};
 
@@ -34,9 +34,8 @@ fn three_nodes_reach_each_others_pod_ranges_over_both_families() -> Result<()> {
     }
     let _echo = serve_echo(cluster.ns(1), 7)?;
     for address in ["10.244.1.9:7", "[fd00:244:1::9]:7"] {
-        // IPv6 works once the kernel has found its link-local addresses to be nobody else's.
         for from in [0, 2] {
-            agents[0].wait(address, || can_reach(cluster.ns(from), address.parse()?))?;
+            wait_reach(cluster.ns(from), address.parse()?)?;
         }
     }
     assert_eq!(

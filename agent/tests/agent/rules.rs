@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Result;
-use fairlead_e2e_lab::{can_reach, nft, serve_echo, source_seen};
+use fairlead_e2e_lab::{assert_dropped, nft, serve_echo, source_seen, wait_reach};
 
 use crate::harness::{Agent, Cluster, Pod, ip, pod};
 
@@ -48,7 +48,7 @@ impl World {
     }
 
     /// Whom a service sees when the first pod asks it.
-    fn seen(&self, service: IpAddr) -> Result<Option<IpAddr>> {
+    fn seen(&self, service: IpAddr) -> Result<IpAddr> {
         source_seen(&self.pods[0].ns, SocketAddr::new(service, 7))
     }
 }
@@ -59,11 +59,11 @@ fn pods_leave_the_cluster_with_the_nodes_address_and_stay_themselves_within() ->
     let _outside = serve_echo(world.cluster.ns(2), 7)?;
     let _inside = serve_echo(&world.pods[1].ns, 7)?;
     for (outside, node) in world.outside().into_iter().zip(world.node()) {
-        assert_eq!(world.seen(outside)?, Some(node));
+        assert_eq!(world.seen(outside)?, node);
     }
     let (peer, own) = (&world.pods[1], &world.pods[0]);
-    assert_eq!(world.seen(peer.v4)?, Some(own.v4));
-    assert_eq!(world.seen(peer.v6)?, Some(own.v6));
+    assert_eq!(world.seen(peer.v4)?, own.v4);
+    assert_eq!(world.seen(peer.v6)?, own.v6);
     let rules = nft(world.cluster.ns(0), "list chain inet fairlead postrouting")?;
     assert!(
         rules.contains(
@@ -90,8 +90,8 @@ fn ranges_that_know_the_way_back_are_exempt() -> Result<()> {
     }
     let _outside = serve_echo(world.cluster.ns(2), 7)?;
     let [v4, v6] = world.outside();
-    assert_eq!(world.seen(v4)?, Some(world.pods[0].v4));
-    assert_eq!(world.seen(v6)?, Some(world.pods[0].v6));
+    assert_eq!(world.seen(v4)?, world.pods[0].v4);
+    assert_eq!(world.seen(v6)?, world.pods[0].v6);
     Ok(())
 }
 
@@ -149,7 +149,7 @@ fn a_foreign_chain_that_drops_is_told_with_the_command_that_opens_it() -> Result
     let world = world("resyncPeriod: 1h")?;
     let _inside = serve_echo(&world.pods[1].ns, 7)?;
     let to = SocketAddr::new(world.pods[1].v4, 7);
-    assert!(can_reach(&world.pods[0].ns, to)?);
+    wait_reach(&world.pods[0].ns, to)?;
 
     let ns = world.cluster.ns(0);
     nft(ns, "add table inet other")?;
@@ -169,11 +169,11 @@ fn a_foreign_chain_that_drops_is_told_with_the_command_that_opens_it() -> Result
         agent.metric("fairlead_conditions{condition=\"ForwardDrop\"}")?,
         1
     );
-    assert!(!can_reach(&world.pods[0].ns, to)?);
+    assert_dropped(&world.pods[0].ns, to, ns, &world.pods[1].ns)?;
 
     ns.output("sh", &["-c", command])?;
     agent.wait_no_condition("ForwardDrop")?;
-    assert!(can_reach(&world.pods[0].ns, to)?);
+    wait_reach(&world.pods[0].ns, to)?;
     Ok(())
 }
 
@@ -215,10 +215,7 @@ fn forward_accept_keeps_one_rule_at_the_head_of_chains_that_drop() -> Result<()>
         })?;
     }
     for to in [world.pods[1].v4, world.pods[1].v6] {
-        assert!(
-            can_reach(&world.pods[0].ns, SocketAddr::new(to, 7))?,
-            "{to}"
-        );
+        wait_reach(&world.pods[0].ns, SocketAddr::new(to, 7))?;
     }
     agent.wait_no_condition("ForwardDrop")?;
 
@@ -321,19 +318,19 @@ fn chains_of_iptables_before_nftables_are_told_and_opened_by_their_own_tool() ->
             )
         };
         let to = SocketAddr::new(to, 7);
-        assert!(can_reach(&world.pods[0].ns, to)?);
+        wait_reach(&world.pods[0].ns, to)?;
         run("ipt -P FORWARD DROP")?;
         let comment = "-m comment --comment 'fairlead: accept forwarded pod traffic' -j ACCEPT";
         agent.wait_condition(&format!(
             "ForwardDrop: chain FORWARD of {program} drops forwarded pod traffic (policy drop); allow it \
              with: {program} -I FORWARD -i fl+ {comment} && {program} -I FORWARD -o fl+ {comment}"
         ))?;
-        assert!(!can_reach(&world.pods[0].ns, to)?);
+        assert_dropped(&world.pods[0].ns, to, ns, &world.pods[1].ns)?;
         run(&format!(
             "ipt -I FORWARD -i fl+ {comment} && ipt -I FORWARD -o fl+ {comment}"
         ))?;
         agent.wait_no_condition("ForwardDrop")?;
-        assert!(can_reach(&world.pods[0].ns, to)?);
+        wait_reach(&world.pods[0].ns, to)?;
 
         // Rules of the operator's own, in a chain of their own, do as well; those for some ports do not.
         let source = if to.is_ipv4() {
@@ -380,7 +377,7 @@ fn forward_accept_helps_in_chains_of_every_priority_but_the_very_first() -> Resu
         "add chain inet late out { type filter hook postrouting priority 0; }",
     )?;
     nft(ns, "add rule inet late out meta mark != 0 counter")?;
-    assert!(can_reach(&world.pods[0].ns, to)?);
+    wait_reach(&world.pods[0].ns, to)?;
     let marked = nft(ns, "list table inet late")?;
     assert!(marked.contains("counter packets 0 bytes 0"), "{marked}");
     agent.wait_no_condition("ForwardDrop")?;

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use anyhow::{Context, Result, ensure};
 use fairlead_cni_netlink::{Family, LinkKind};
 use fairlead_e2e_lab::{
-    Capture, Encapsulated, Families, Frame, LIMIT, Packet, Pod, can_reach, source_seen, wait_mesh,
-    wait_reach, wait_until,
+    Capture, Encapsulated, Families, Frame, LIMIT, Packet, Pod, source_seen, wait_mesh, wait_reach,
+    wait_refused,
 };
 
 use crate::cluster::{Cluster, PAIR, THREE, name, object, ranges};
@@ -40,7 +40,7 @@ fn all_reach_all(underlay: Families, tunnel: &str) -> Result<()> {
     for family in Family::ALL {
         for (from, to) in [(0, 1), (0, 2), (2, 1)] {
             let seen = source_seen(&pods[from].ns, pods[to].service(family)?)?;
-            assert_eq!(seen, Some(pods[from].ip(family)?), "{from} to {to}");
+            assert_eq!(seen, pods[from].ip(family)?, "{from} to {to}");
         }
     }
     Ok(())
@@ -245,8 +245,7 @@ fn a_peer_that_joins_is_reached_and_one_that_leaves_is_forgotten() -> Result<()>
     wait_mesh(&[&first, &late])?;
     cluster.objects.remove(&name(number))?;
     for family in Family::ALL {
-        let to = late.service(family)?;
-        wait_until(LIMIT, "the way is gone", || Ok(!can_reach(&first.ns, to)?))?;
+        wait_refused(&first.ns, late.service(family)?)?;
     }
     let fdb = cluster.ns(0).netlink()?.fdb(None)?;
     let gone = cluster.host(number).addresses();

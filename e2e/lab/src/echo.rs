@@ -12,6 +12,7 @@ use nix::sys::socket::{setsockopt, sockopt::ReceiveTimeout};
 use nix::sys::time::{TimeVal, TimeValLike as _};
 
 use crate::namespace::Namespace;
+use crate::wait::{LIMIT, wait_until};
 
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -97,24 +98,62 @@ fn answer(peer: SocketAddr, question: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// Whether a TCP connection from `ns` to the service at `to` works within a second.
-pub fn can_reach(ns: &Namespace, to: SocketAddr) -> Result<bool> {
-    Ok(source_seen(ns, to)?.is_some())
-}
-
-/// The source address that the service at `to` sees when `ns` connects to it by TCP; `None` when it
-/// cannot be reached within a second.
-pub fn source_seen(ns: &Namespace, to: SocketAddr) -> Result<Option<IpAddr>> {
-    let asked = ns.run(|| {
+/// Connects by TCP and asks: the source address that the service saw.
+fn ask(ns: &Namespace, to: SocketAddr) -> Result<std::io::Result<IpAddr>> {
+    ns.run(|| {
         let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(QUESTION)?;
         stream.shutdown(std::net::Shutdown::Write)?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
-        Ok::<_, std::io::Error>(answer)
+        source(&answer).ok_or_else(|| ErrorKind::InvalidData.into())
+    })
+}
+
+/// Whether a TCP connection from `ns` to the service at `to` works within a second. That it does not may
+/// be the machine's fault: see [`wait_tcp`] and [`wait_refused`].
+pub fn can_reach(ns: &Namespace, to: SocketAddr) -> Result<bool> {
+    Ok(ask(ns, to)?.is_ok())
+}
+
+/// Waits until `ns` reaches the service at `to` by TCP, and tells the source address that it sees.
+pub fn source_seen(ns: &Namespace, to: SocketAddr) -> Result<IpAddr> {
+    let mut seen = None;
+    wait_until(LIMIT, &format!("{to} is reached over TCP"), || {
+        seen = ask(ns, to)?.ok();
+        Ok(seen.is_some())
     })?;
-    Ok(asked.ok().and_then(|answer| source(&answer)))
+    seen.context("a service without a client")
+}
+
+/// Waits until the service at `to` can be reached from `ns` over TCP.
+pub fn wait_tcp(ns: &Namespace, to: SocketAddr) -> Result<()> {
+    source_seen(ns, to).map(drop)
+}
+
+/// Waits until the service at `to` can be reached from `ns` over TCP and UDP.
+pub fn wait_reach(ns: &Namespace, to: SocketAddr) -> Result<()> {
+    wait_tcp(ns, to)?;
+    wait_until(LIMIT, &format!("{to} is reached over UDP"), || {
+        can_reach_udp(ns, to)
+    })
+}
+
+/// Waits until a connection from `ns` to `to` is refused: by whom it would lead to, or by a router that
+/// knows no way.
+pub fn wait_refused(ns: &Namespace, to: SocketAddr) -> Result<()> {
+    wait_until(LIMIT, &format!("{to} is refused"), || {
+        let refused = ask(ns, to)?.err().is_some_and(|error| {
+            matches!(
+                error.kind(),
+                ErrorKind::ConnectionRefused
+                    | ErrorKind::HostUnreachable
+                    | ErrorKind::NetworkUnreachable
+            )
+        });
+        Ok(refused)
+    })
 }
 
 /// Whether the service at `to` answers a UDP packet from `ns` within a second; lost ones are repeated.

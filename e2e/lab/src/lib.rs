@@ -18,6 +18,7 @@ mod echo;
 mod flow;
 mod forge;
 mod frame;
+mod heard;
 mod loss;
 mod namespace;
 mod object;
@@ -36,15 +37,18 @@ pub use capture::Capture;
 pub use cluster::{Cluster, Programs};
 pub use count::counted;
 pub use delay::Delay;
-pub use echo::{Echo, can_reach, can_reach_udp, serve_echo, source_seen};
+pub use echo::{
+    Echo, can_reach, can_reach_udp, serve_echo, source_seen, wait_reach, wait_refused, wait_tcp,
+};
 pub use flow::{Flow, Passed, RATE};
 pub use forge::vxlan_datagram;
 pub use frame::{Encapsulated, Frame, Packet, Udp};
+pub use heard::{Heard, assert_dropped, send_datagram};
 pub use loss::Loss;
 pub use namespace::{Namespace, ip, nft};
 pub use object::{Objects, node_name, node_object, pod_ranges};
 pub use plugin::{Failure, link_plugin, plugin_call, plugin_names, run_plugin};
-pub use pod::{POD_PORT, Pod, wait_mesh, wait_reach};
+pub use pod::{POD_PORT, Pod, wait_mesh};
 pub use program::program;
 pub use routed::{Families, Host, Routed, Subnet};
 pub use snapshot::Snapshot;

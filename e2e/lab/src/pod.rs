@@ -8,10 +8,9 @@ use fairlead_cni_netlink::Family;
 use ipnetwork::IpNetwork;
 use serde_json::{Value, json};
 
-use crate::echo::{Echo, can_reach, can_reach_udp, serve_echo};
+use crate::echo::{Echo, serve_echo, wait_reach};
 use crate::namespace::Namespace;
 use crate::plugin::{plugin_call, run_plugin};
-use crate::wait::{LIMIT, wait_until};
 
 /// The port that pods serve.
 pub const POD_PORT: u16 = 7;
@@ -110,13 +109,6 @@ impl Pod {
     pub fn mtu(&self) -> Result<u32> {
         Ok(self.ns.netlink()?.link(&"eth0".parse()?)?.mtu)
     }
-}
-
-/// Waits until the service at `to` can be reached from `ns` over TCP and UDP.
-pub fn wait_reach(ns: &Namespace, to: SocketAddr) -> Result<()> {
-    wait_until(LIMIT, &format!("{to} is reached"), || {
-        Ok(can_reach(ns, to)? && can_reach_udp(ns, to)?)
-    })
 }
 
 /// Waits until each of `pods` reaches each other and itself, at all its addresses.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fairlead_cni_netlink::{Address, LinkName, NewLink, Vxlan};
 use fairlead_e2e_lab::{
-    Capture, Families, Frame, Host, Routed, Subnet, can_reach, serve_echo, vxlan_datagram,
+    Capture, Families, Frame, Host, Routed, Subnet, serve_echo, vxlan_datagram, wait_tcp,
     wait_until,
 };
 
@@ -62,10 +62,7 @@ fn a_captured_tunnel_packet_says_its_network_port_and_inner_addresses() {
         let capture = Capture::new(&net.router, "sub1").unwrap();
         let _echo = serve_echo(&net.nodes[1].ns, 7).unwrap();
         let far = SocketAddr::new(other.parse().unwrap(), 7);
-        wait_until(LIMIT, "the tunnel carries a connection", || {
-            can_reach(&net.nodes[0].ns, far)
-        })
-        .unwrap();
+        wait_tcp(&net.nodes[0].ns, far).unwrap();
         let inner = (one.parse().unwrap(), other.parse().unwrap());
         let (outer, inside) = capture
             .wait(LIMIT, "an encapsulated packet", |frame| {
@@ -89,7 +86,7 @@ fn a_plain_packet_is_no_tunnel_packet() {
     let capture = Capture::new(&net.nodes[1].ns, "eth0").unwrap();
     let _echo = serve_echo(&net.nodes[1].ns, 4789).unwrap();
     let to = net.nodes[1].addresses()[0];
-    assert!(can_reach(&net.nodes[0].ns, (to, 4789).into()).unwrap());
+    wait_tcp(&net.nodes[0].ns, (to, 4789).into()).unwrap();
     let from = net.nodes[0].addresses()[0];
     let frames = capture.frames().unwrap();
     assert!(frames.iter().any(|frame| frame.is_between(from, to)));

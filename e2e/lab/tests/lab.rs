@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use fairlead_cni_netlink::{Address, LinkIndex, NetNs};
 use fairlead_e2e_lab::{
-    Namespace, Snapshot, Underlay, can_reach, can_reach_udp, connect, serve_echo, wait_until,
+    Namespace, Snapshot, Underlay, can_reach, can_reach_udp, connect, serve_echo, wait_reach,
+    wait_refused, wait_until,
 };
 
 /// A namespace with `eth0` that leads to a second one.
@@ -26,12 +27,9 @@ fn nodes_of_an_underlay_reach_each_other() {
     let _echo = serve_echo(&underlay.nodes[2].ns, 7).unwrap();
     let far = &underlay.nodes[2];
     for ip in [std::net::IpAddr::from(far.v4), far.v6.into()] {
-        assert!(
-            can_reach(&underlay.nodes[0].ns, (ip, 7).into()).unwrap(),
-            "{ip}"
-        );
+        wait_reach(&underlay.nodes[0].ns, (ip, 7).into()).unwrap();
     }
-    assert!(!can_reach(&underlay.nodes[0].ns, (underlay.nodes[1].v4, 7).into()).unwrap());
+    wait_refused(&underlay.nodes[0].ns, (underlay.nodes[1].v4, 7).into()).unwrap();
 }
 
 #[test]

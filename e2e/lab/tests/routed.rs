@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use fairlead_cni_netlink::Family;
 use fairlead_e2e_lab::{
-    Capture, Delay, Families, Flow, Frame, Loss, Routed, Subnet, WholeSender, can_reach, serve_echo,
+    Capture, Delay, Families, Flow, Frame, Loss, Routed, Subnet, WholeSender, serve_echo, wait_tcp,
 };
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ fn nodes_reach_each_other_in_their_subnet_and_through_the_router() {
     for (to, near) in [(1, true), (2, false)] {
         let _echo = serve_echo(&net.nodes[to].ns, 7).unwrap();
         for ip in net.nodes[to].addresses() {
-            assert!(can_reach(&net.nodes[0].ns, (ip, 7).into()).unwrap(), "{ip}");
+            wait_tcp(&net.nodes[0].ns, (ip, 7).into()).unwrap();
             let route = net.nodes[0].ns.netlink().unwrap().route_to(ip).unwrap();
             let direct = route.paths().iter().all(|path| path.via.is_none());
             assert_eq!(direct, near, "{route}");
@@ -53,7 +53,7 @@ fn a_network_of_one_family_has_nothing_of_the_other() {
         let net = pair(families, [1500, 1500]);
         let _echo = serve_echo(&net.nodes[1].ns, 7).unwrap();
         let ip = net.nodes[1].ip(family).unwrap();
-        assert!(can_reach(&net.nodes[0].ns, (ip, 7).into()).unwrap(), "{ip}");
+        wait_tcp(&net.nodes[0].ns, (ip, 7).into()).unwrap();
         assert!(net.nodes[1].ip(other).is_err());
         let mut netlink = net.nodes[0].ns.netlink().unwrap();
         let addresses = netlink.addresses_of(net.nodes[0].link).unwrap();
@@ -178,7 +178,7 @@ fn what_the_router_forwards_takes_as_long_as_it_is_told_to() {
     let _echo = serve_echo(&net.nodes[1].ns, 7).unwrap();
     for ip in net.nodes[1].addresses() {
         let (start, held) = (Instant::now(), delay.held());
-        assert!(can_reach(&net.nodes[0].ns, (ip, 7).into()).unwrap(), "{ip}");
+        wait_tcp(&net.nodes[0].ns, (ip, 7).into()).unwrap();
         // There and back for the handshake, and for the question and the answer.
         assert!(start.elapsed() >= by * 4, "{ip}");
         assert!(delay.held() >= held + 4);
@@ -193,7 +193,7 @@ fn what_the_router_forwards_takes_as_long_as_it_is_told_to() {
             .is_none()
     );
     for ip in net.nodes[1].addresses() {
-        assert!(can_reach(&net.nodes[0].ns, (ip, 7).into()).unwrap(), "{ip}");
+        wait_tcp(&net.nodes[0].ns, (ip, 7).into()).unwrap();
     }
     let _again = Delay::new(&net.router, &["sub0", "sub1"], by).unwrap();
 }

@@ -217,7 +217,7 @@ fn every_value_in_the_charts_readme_has_a_description() {
 
 #[test]
 fn every_condition_of_the_agent_is_in_the_troubleshooting_page() {
-    let source = read(&root().join("agent/src/conditions.rs"));
+    let source = read(&root().join("agent/src/conditions/mod.rs"));
     let arms = source
         .lines()
         .filter(|line| line.trim_start().starts_with("Self::"));

@@ -5,7 +5,7 @@ use fairlead_cni_netlink::nft::{
     Set, TableFamily, TableName, Test,
 };
 use fairlead_cni_netlink::{Address, Family, LinkIndex, Route, Sysctl};
-use fairlead_e2e_lab::{Namespace, connect, serve_echo, source_seen};
+use fairlead_e2e_lab::{Namespace, can_reach, connect, serve_echo, source_seen};
 
 /// A pod behind a node, and a world that has no route to the pod.
 struct Path {
@@ -92,10 +92,7 @@ fn masquerade(t: &TableName) -> Batch {
 fn masquerade_hides_pods_from_the_outside_in_both_families() {
     let Path { pod, node, world } = Path::new();
     let _echo = serve_echo(&world, 7).unwrap();
-    assert_eq!(
-        source_seen(&pod, "192.0.2.2:7".parse().unwrap()).unwrap(),
-        None
-    );
+    assert!(!can_reach(&pod, "192.0.2.2:7".parse().unwrap()).unwrap());
 
     let t = TableName::new(TableFamily::Inet, "fairlead");
     node.nft().unwrap().commit(&masquerade(&t)).unwrap();
@@ -104,7 +101,7 @@ fn masquerade_hides_pods_from_the_outside_in_both_families() {
         ("[2001:db8::2]:7", "2001:db8::1"),
     ] {
         let source = source_seen(&pod, to.parse().unwrap()).unwrap();
-        assert_eq!(source, Some(seen.parse().unwrap()));
+        assert_eq!(source.to_string(), seen);
     }
     for rule in node.nft().unwrap().rules(&t, Some("post")).unwrap() {
         let counted = |e: &Expr| matches!(e, Expr::Counter { packets, .. } if *packets > 0);

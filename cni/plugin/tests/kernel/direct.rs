@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use fairlead_cni_netlink::{Family, LinkName, RouteFilter, Sysctl};
-use fairlead_e2e_lab::{can_reach, can_reach_udp, serve_echo};
+use fairlead_e2e_lab::{serve_echo, wait_reach};
 use serde_json::json;
 
 use crate::node::{Node, address, container};
@@ -28,9 +28,8 @@ fn two_pods_reach_each_other_over_both_families_and_leave_nothing() {
     let _echo = serve_echo(&other.ns, 7).unwrap();
     for v4 in [true, false] {
         let to = SocketAddr::new(address(&second, v4), 7);
-        assert!(can_reach(&one.ns, to).unwrap(), "{to}");
-        assert!(can_reach_udp(&one.ns, to).unwrap(), "{to}");
-        assert!(can_reach(&node.host, to).unwrap(), "host to {to}");
+        wait_reach(&one.ns, to).unwrap();
+        wait_reach(&node.host, to).unwrap();
     }
     node.check(&one, &conf, &first).unwrap();
     node.check(&other, &conf, &second).unwrap();
@@ -43,7 +42,8 @@ fn two_pods_reach_each_other_over_both_families_and_leave_nothing() {
 #[test]
 fn the_host_end_believes_no_pod() {
     let node = node();
-    let result = node.add(&container("c1"), &node.direct()).unwrap();
+    let pod = container("c1");
+    let result = node.add(&pod, &node.direct()).unwrap();
     let name = LinkName::new(result["interfaces"][0]["name"].as_str().unwrap()).unwrap();
     for (family, key, value) in [
         (Family::V4, "send_redirects", "0"),
@@ -85,7 +85,7 @@ fn ipv6_works_where_new_links_have_none() {
     node.check(&one, &node.direct(), &first).unwrap();
     let _echo = serve_echo(&other.ns, 7).unwrap();
     let to = SocketAddr::new(address(&second, false), 7);
-    assert!(can_reach(&one.ns, to).unwrap());
+    wait_reach(&one.ns, to).unwrap();
 }
 
 #[test]

@@ -8,7 +8,7 @@ use fairlead_cni_netlink::nft::{
     TableFamily, TableName, Test,
 };
 use fairlead_cni_netlink::{LinkName, Route};
-use fairlead_e2e_lab::{Namespace, can_reach, can_reach_udp, serve_echo};
+use fairlead_e2e_lab::{Heard, Namespace, send_datagram, serve_echo, wait_reach, wait_tcp};
 use serde_json::{Value, json};
 
 use crate::bridge::{self, with};
@@ -212,14 +212,16 @@ fn tcp_to_the_port_and_tunnels_between_pods_pass() {
         let second = node.add(&other, &conf).unwrap();
         let _host = serve_echo(&node.host, PORT).unwrap();
         let _pod = serve_echo(&other.ns, PORT).unwrap();
+        let heard = Heard::new(&node.host, PORT).unwrap();
         for ip in ["192.0.2.1", "2001:db8::1"] {
             let to = SocketAddr::new(ip.parse().unwrap(), PORT);
-            assert!(can_reach(&one.ns, to).unwrap(), "{to}");
-            assert!(!can_reach_udp(&one.ns, to).unwrap(), "{to}");
+            send_datagram(&one.ns, to).unwrap();
+            wait_tcp(&one.ns, to).unwrap();
+            assert_eq!(heard.count().unwrap(), 0, "{to}");
         }
         for v4 in [true, false] {
             let to = SocketAddr::new(address(&second, v4), PORT);
-            assert!(can_reach_udp(&one.ns, to).unwrap(), "{to}");
+            wait_reach(&one.ns, to).unwrap();
         }
     }
 }
@@ -319,13 +321,14 @@ fn gc_and_the_other_cluster_role_remove_the_chains_too() {
 #[test]
 fn either_cluster_role_guards_on_a_node_with_a_tunnel() {
     let [(node, vxlan), _] = roles();
-    node.add(&container("c1"), &node.direct()).unwrap();
+    let pods = ["c1", "c2", "c3"].map(container);
+    node.add(&pods[0], &node.direct()).unwrap();
     assert_eq!(guarded(&node).len(), 1);
     // The agent is about to switch modes: the configuration says so, the node file not yet.
     node.publish(&direct::RANGES, 1450);
-    node.add(&container("c2"), &vxlan).unwrap();
+    node.add(&pods[1], &vxlan).unwrap();
     assert_eq!(guarded(&node).len(), 2);
-    node.add(&container("c3"), &node.direct()).unwrap();
+    node.add(&pods[2], &node.direct()).unwrap();
     assert_eq!(guarded(&node).len(), 2);
 }
 
@@ -356,7 +359,8 @@ fn check_misses_the_guard_that_somebody_removed() {
 fn a_bridged_pod_waits_for_a_node_file_that_can_be_read() {
     let [_, (node, conf)] = roles();
     std::fs::write(node.node_file(), "{\"version\":1,").unwrap();
-    let error = node.add(&container("c1"), &conf).unwrap_err();
+    let pod = container("c1");
+    let error = node.add(&pod, &conf).unwrap_err();
     assert_eq!(
         (error.code, error.msg),
         (
@@ -368,6 +372,6 @@ fn a_bridged_pod_waits_for_a_node_file_that_can_be_read() {
         )
     );
     std::fs::remove_file(node.node_file()).unwrap();
-    node.add(&container("c1"), &conf).unwrap();
+    node.add(&pod, &conf).unwrap();
     assert!(guarded(&node).is_empty());
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use fairlead_cni_netlink::{Link, LinkChange, LinkFlags, LinkName, Mac};
-use fairlead_e2e_lab::{can_reach, serve_echo};
+use fairlead_e2e_lab::{Heard, ip, send_datagram, serve_echo, wait_reach};
 use serde_json::{Value, json};
 
 use crate::bridge::{conf, with};
@@ -69,8 +69,15 @@ fn isolated_pods_reach_the_host_and_not_each_other() {
     let second = node.add(&other, &conf).unwrap();
     let _pod = serve_echo(&other.ns, 7).unwrap();
     let _host = serve_echo(&node.host, 8).unwrap();
-    assert!(can_reach(&one.ns, "10.1.0.1:8".parse().unwrap()).unwrap());
-    assert!(!can_reach(&one.ns, SocketAddr::new(address(&second, true), 7)).unwrap());
+    // What waits for no neighbour is on its way before the host is asked.
+    let to = SocketAddr::new(address(&second, true), 7);
+    let mac = inside(&other).mac.unwrap();
+    let neighbour = format!("neigh add {} lladdr {mac} dev eth0", to.ip());
+    ip(&one.ns, &neighbour).unwrap();
+    let heard = Heard::new(&other.ns, 7).unwrap();
+    send_datagram(&one.ns, to).unwrap();
+    wait_reach(&one.ns, "10.1.0.1:8".parse().unwrap()).unwrap();
+    assert_eq!(heard.count().unwrap(), 0);
 }
 
 #[test]
@@ -139,17 +146,27 @@ fn a_pod_cannot_send_with_another_hardware_address() {
     let result = node.add(&pod, &checked).unwrap();
     let _host = serve_echo(&node.host, 8).unwrap();
     let to = "10.1.0.1:8".parse().unwrap();
-    assert!(can_reach(&pod.ns, to).unwrap());
+    wait_reach(&pod.ns, to).unwrap();
     node.check(&pod, &checked, &result).unwrap();
     let own = inside(&pod).mac.unwrap();
     let set = |mac| {
         let change = LinkChange::of(LinkName::new("eth0").unwrap()).mac(mac);
         pod.ns.netlink().unwrap().set_link(&change).unwrap();
     };
+    let heard = Heard::new(&node.host, 9).unwrap();
     set("02:00:00:00:00:99".parse().unwrap());
-    assert!(!can_reach(&pod.ns, to).unwrap());
+    // Nothing is to wait for an answer to ARP.
+    let mac = host_link(&node, &json!("cni0")).mac.unwrap();
+    ip(
+        &pod.ns,
+        &format!("neigh replace 10.1.0.1 lladdr {mac} dev eth0"),
+    )
+    .unwrap();
+    send_datagram(&pod.ns, "10.1.0.1:9".parse().unwrap()).unwrap();
     set(own);
-    assert!(can_reach(&pod.ns, to).unwrap());
+    wait_reach(&pod.ns, to).unwrap();
+    assert_eq!(heard.count().unwrap(), 0);
+    drop(heard);
     let ruleset = || node.host.output("nft", &["list", "ruleset"]).unwrap();
     let chain = format!(
         "chain {} {{",
@@ -186,7 +203,7 @@ fn pods_on_a_bridge_without_addresses_reach_each_other_with_their_own() {
         give(&pod.ns, "eth0", address);
     }
     let _echo = serve_echo(&other.ns, 7).unwrap();
-    assert!(can_reach(&one.ns, "192.168.7.2:7".parse().unwrap()).unwrap());
+    wait_reach(&one.ns, "192.168.7.2:7".parse().unwrap()).unwrap();
 }
 
 #[test]
@@ -227,7 +244,7 @@ fn a_gateway_alone_adds_no_route() {
     assert!(result["routes"].is_null());
     assert_eq!(result["ips"][0]["gateway"], "10.1.0.1");
     let _host = serve_echo(&node.host, 8).unwrap();
-    assert!(can_reach(&pod.ns, "10.1.0.1:8".parse().unwrap()).unwrap());
+    wait_reach(&pod.ns, "10.1.0.1:8".parse().unwrap()).unwrap();
 }
 
 #[test]
@@ -237,7 +254,7 @@ fn duplicate_address_detection_runs_only_when_asked_for() {
     let asked = with(conf(&node), "enabledad", true);
     let result = node.add(&pod, &asked).unwrap();
     let _host = serve_echo(&node.host, 8).unwrap();
-    assert!(can_reach(&pod.ns, "[fd00:1::1]:8".parse().unwrap()).unwrap());
+    wait_reach(&pod.ns, "[fd00:1::1]:8".parse().unwrap()).unwrap();
     node.check(&pod, &asked, &result).unwrap();
     // A second owner of the address on the same bridge.
     let thief = container("thief");
