@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use fairlead_e2e_lab::Namespace;
+use fairlead_e2e_lab::{LIMIT, Namespace};
 use futures_util::{StreamExt, stream};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -113,7 +113,8 @@ impl Api {
 impl Drop for Api {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            // The port is free again when this returns.
+            runtime.shutdown_timeout(LIMIT);
         }
     }
 }

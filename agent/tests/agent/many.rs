@@ -26,7 +26,10 @@ fn a_lost_way_to_many_nodes_is_one_condition() -> Result<()> {
     )?;
     let (_, page) = agent.get(9475, "/readyz")?;
     assert_eq!(page.matches("Unreachable").count(), 1, "{page}");
-    assert_eq!(agent.log().matches("cannot be reached").count(), 1);
+    // It is shown before it is logged.
+    let logged = || agent.log().matches("cannot be reached").count();
+    agent.wait("a line in the log", || Ok(logged() > 0))?;
+    assert_eq!(logged(), 1);
     assert_eq!(
         agent.metric("fairlead_conditions{condition=\"Unreachable\"}")?,
         1

@@ -11,9 +11,6 @@ use serde_json::json;
 
 use crate::cluster::{Cluster, PAIR, THREE, device_ip, nft};
 
-/// Where the victim listens.
-const VICTIM: u16 = 9000;
-
 /// How many forged datagrams are sent.
 const MANY: usize = 50;
 
@@ -26,7 +23,7 @@ struct Victim<'a> {
 
 impl<'a> Victim<'a> {
     fn new(cluster: &Cluster, pod: &'a Pod) -> Result<Self> {
-        let socket = pod.ns.run(|| UdpSocket::bind(("::", VICTIM)))??;
+        let socket = pod.ns.run(|| UdpSocket::bind("[::]:0"))??;
         socket.set_nonblocking(true)?;
         Ok(Self {
             pod,
@@ -38,7 +35,8 @@ impl<'a> Victim<'a> {
     /// A datagram of the tunnel that seems to come from node 0's own device.
     fn forged(&self, family: Family, payload: &[u8]) -> Result<Vec<u8>> {
         let source = SocketAddr::new(device_ip(0, family), 1234);
-        let to = SocketAddr::new(self.pod.ip(family)?, VICTIM);
+        let port = self.socket.local_addr()?.port();
+        let to = SocketAddr::new(self.pod.ip(family)?, port);
         Ok(vxlan_datagram(76, self.mac, source, to, payload))
     }
 
