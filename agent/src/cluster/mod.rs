@@ -73,6 +73,10 @@ pub fn view(nodes: &Nodes, own: &str, source: &AddressSource, local: &[LocalAddr
     conditions.extend(duplicate_addresses(&members));
     conditions.extend(missing_addresses(&members, source));
     conditions.extend(overlapping_ranges(&members));
+    let rangeless = members.iter().filter(|member| member.ranges.is_empty());
+    conditions.extend(rangeless.map(|member| Condition::NoPodRange {
+        node: member.name.clone(),
+    }));
 
     let all_ranges = members
         .iter()
@@ -82,17 +86,11 @@ pub fn view(nodes: &Nodes, own: &str, source: &AddressSource, local: &[LocalAddr
         .iter()
         .position(|member| member.name == own)
         .map(|at| members.remove(at));
-    match &this {
-        None => conditions.push(Condition::UnknownNode {
+    if this.is_none() {
+        conditions.push(Condition::UnknownNode {
             node: own.to_owned(),
             known: nodes.len(),
-        }),
-        Some(this) if this.ranges.is_empty() => {
-            conditions.push(Condition::NoPodRange {
-                node: own.to_owned(),
-            });
-        }
-        Some(_) => {}
+        });
     }
     keep_first_holder(this.as_ref(), &mut members);
     View {

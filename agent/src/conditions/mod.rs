@@ -80,13 +80,13 @@ pub enum Condition {
         /// How many nodes are known.
         known: usize,
     },
-    /// This node got no pod range.
+    /// A node got no pod range.
     #[error(
-        "node {node} has no pod range (spec.podCIDRs is empty), so pods get no address; \
+        "node {node} has no pod range (spec.podCIDRs is empty), so its pods get no address; \
          run kube-controller-manager with --allocate-node-cidrs=true and --cluster-cidr"
     )]
     NoPodRange {
-        /// This node's name.
+        /// The node.
         node: String,
     },
     /// Pods hold addresses that no longer belong to this node.

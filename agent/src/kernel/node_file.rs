@@ -133,13 +133,15 @@ impl Keeper {
     }
 }
 
-/// Whether the MTU of pods is known, if only as too small.
+/// Whether the MTU of pods is known, if only as too small, or nobody asks as the node has no ranges.
 fn is_known(mtu: PodsMtu, view: &View, facts: &Facts) -> bool {
-    let own = view.own.iter().flat_map(|own| own.addresses.iter());
+    let Some(own) = view.own.as_ref().filter(|own| !own.ranges.is_empty()) else {
+        return true;
+    };
     match mtu {
         PodsMtu::Set(_) => true,
         PodsMtu::Tunnel(mtu) => mtu.is_some(),
-        PodsMtu::Uplink => own.map(|ip| facts.carrier(ip)).any(|link| link.is_some()),
+        PodsMtu::Uplink => own.addresses.iter().any(|ip| facts.carrier(ip).is_some()),
     }
 }
 

@@ -56,7 +56,7 @@ fn overlapping_ranges_of_two_nodes_are_told_and_the_rest_works() -> Result<()> {
 }
 
 #[test]
-fn a_node_without_address_or_range_is_told_or_left_out_and_the_rest_works() -> Result<()> {
+fn a_node_without_address_or_range_is_told_and_the_rest_works() -> Result<()> {
     let cluster = Cluster::new(Families::V4, &THREE)?;
     cluster
         .objects
@@ -66,6 +66,7 @@ fn a_node_without_address_or_range_is_told_or_left_out_and_the_rest_works() -> R
         .write("bare", &object("bare", &["198.18.1.98".parse()?], &[]))?;
     let agents = cluster.start_all_anyhow()?;
     agents[0].wait_condition("node blank has no IPv4 address")?;
+    agents[0].wait_condition("node bare has no pod range (spec.podCIDRs is empty)")?;
     let pods = pods(&cluster)?;
     wait_mesh(&pods.iter().collect::<Vec<_>>())
 }

@@ -1,5 +1,7 @@
 //! What somebody breaks, or the network does, comes back by the event alone: the timer never strikes.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context, Result};
 use fairlead_cni_netlink::Family;
 use fairlead_e2e_lab::{Agent, Families, LIMIT, Pod, Snapshot, wait_mesh, wait_until};
@@ -277,15 +279,11 @@ fn what_happened_behind_lost_messages_is_found() -> Result<()> {
     let seen = agents[0].metric(overruns)?;
     agents[0].signal("-STOP")?;
     // More than the socket's buffer holds; what is broken then is told by nothing.
-    let flood: String = (0..30_000_u16)
-        .map(|n| {
-            format!(
-                "route add 10.99.{}.{}/32 dev eth0 proto 99\n",
-                n >> 8,
-                n & 0xff
-            )
-        })
-        .collect();
+    let mut flood = String::new();
+    for n in 0..30_000_u16 {
+        let [high, low] = n.to_be_bytes();
+        writeln!(flood, "route add 10.99.{high}.{low}/32 dev eth0 proto 99")?;
+    }
     let batch = cluster.path(0, "flood");
     std::fs::write(&batch, flood)?;
     ip(cluster.ns(0), &format!("-batch {}", batch.display()))?;
