@@ -78,9 +78,7 @@ fn a_missing_file_and_a_missing_name_are_told() -> Result<()> {
 
 #[test]
 fn a_taken_port_names_the_key_to_change() -> Result<()> {
-    let cluster = Cluster::new(1)?;
-    let first = cluster.agent(0, "")?;
-    first.wait_ready()?;
+    let (cluster, _first) = Cluster::with_agent(1, "")?;
     let second = cluster.agent(0, "")?;
     second.wait("the second ends", || {
         Ok(second.log().contains(
@@ -92,9 +90,7 @@ fn a_taken_port_names_the_key_to_change() -> Result<()> {
 
 #[test]
 fn pages_answer_as_documented() -> Result<()> {
-    let cluster = Cluster::new(1)?;
-    let agent = cluster.agent(0, "")?;
-    agent.wait_ready()?;
+    let (_cluster, agent) = Cluster::with_agent(1, "")?;
     assert_eq!(agent.get(9475, "/healthz")?, (200, "ok\n".to_owned()));
     assert_eq!(
         agent.get(9475, "/readyz")?,

@@ -17,8 +17,7 @@ fn dropped(agent: &Agent, reason: &str) -> Result<i64> {
 fn dropped_packets_are_counted_by_reason_and_go_on_when_rules_are_written_anew() -> Result<()> {
     let cluster = Cluster::new(2)?;
     cluster.nodes.remove("n1")?;
-    let agent = cluster.agent(0, "network: {mode: vxlan}\nresyncPeriod: 50ms")?;
-    agent.wait_ready()?;
+    let agent = cluster.ready(0, "network: {mode: vxlan}\nresyncPeriod: 50ms")?;
     let (ns, pod) = (cluster.ns(0), pod(cluster.ns(0), 0)?);
     ip(ns, "address add 203.0.113.7/32 dev lo")?;
     agent.wait("a guard on the pod's link", || {

@@ -60,6 +60,20 @@ impl Cluster {
         let state = self.nodes.source() + extra;
         Agent::start(self.ns(number), &name(number), &state, &[])
     }
+
+    /// Starts the agent of a node, and waits until it is ready.
+    pub(crate) fn ready(&self, number: u8, extra: &str) -> Result<Agent> {
+        let agent = self.agent(number, extra)?;
+        agent.wait_ready()?;
+        Ok(agent)
+    }
+
+    /// `count` nodes, of which the first has a ready agent.
+    pub(crate) fn with_agent(count: u8, extra: &str) -> Result<(Self, Agent)> {
+        let cluster = Self::new(count)?;
+        let agent = cluster.ready(0, extra)?;
+        Ok((cluster, agent))
+    }
 }
 
 /// A running agent with files of its own; killed when dropped.

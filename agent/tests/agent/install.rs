@@ -3,34 +3,21 @@
 use std::fs;
 
 use anyhow::Result;
+use fairlead_cni_node::owned::PLUGIN_ROLES;
 use serde_json::Value;
 
-use crate::harness::{Agent, Cluster, read};
-
-const ROLES: [&str; 4] = [
-    "fairlead-bridge",
-    "fairlead-direct",
-    "fairlead-ipam",
-    "fairlead-loopback",
-];
-
-fn ready(extra: &str) -> Result<(Cluster, Agent)> {
-    let cluster = Cluster::new(1)?;
-    let agent = cluster.agent(0, extra)?;
-    agent.wait_ready()?;
-    Ok((cluster, agent))
-}
+use crate::harness::{Cluster, read};
 
 #[test]
 fn a_wiped_binary_and_a_deleted_configuration_are_put_back() -> Result<()> {
-    let (_cluster, agent) = ready("resyncPeriod: 1h")?;
+    let (_cluster, agent) = Cluster::with_agent(1, "resyncPeriod: 1h")?;
     let list = read(&agent.path("conf/05-fairlead.conflist"));
-    for role in ROLES {
+    for role in PLUGIN_ROLES {
         assert_eq!(read(&agent.path("bin").join(role)), "the plugin");
         fs::remove_file(agent.path("bin").join(role))?;
     }
     let all_back = || {
-        Ok(ROLES
+        Ok(PLUGIN_ROLES
             .iter()
             .all(|role| agent.path("bin").join(role).exists()))
     };
@@ -44,15 +31,13 @@ fn a_wiped_binary_and_a_deleted_configuration_are_put_back() -> Result<()> {
         Ok(read(&agent.path("bin/fairlead-ipam")) == "the plugin")
     })?;
     agent.wait("repairs are counted", || {
-        Ok(agent.metric("fairlead_repairs_total{object=\"file\"}")? >= 6)
+        Ok(agent.metric("fairlead_repairs_total{object=\"file\"}")? >= 7)
     })
 }
 
 #[test]
 fn the_configuration_names_this_networks_files_and_extra_plugins() -> Result<()> {
-    let cluster = Cluster::new(1)?;
-    let agent = cluster.agent(0, "network: {name: blue}")?;
-    agent.wait_ready()?;
+    let (_cluster, agent) = Cluster::with_agent(1, "network: {name: blue}")?;
     let list: Value = serde_json::from_str(&read(&agent.path("conf/05-fairlead.conflist")))?;
     assert_eq!(list["name"], "blue");
     assert_eq!(list["cniVersion"], "1.0.0");
@@ -77,7 +62,7 @@ fn the_configuration_names_this_networks_files_and_extra_plugins() -> Result<()>
 
 #[test]
 fn the_mtu_follows_the_uplink() -> Result<()> {
-    let (cluster, agent) = ready("resyncPeriod: 1h")?;
+    let (cluster, agent) = Cluster::with_agent(1, "resyncPeriod: 1h")?;
     let mtu = |mtu: u32| crate::harness::ip(cluster.ns(0), &format!("link set eth0 mtu {mtu}"));
     let published =
         |mtu: &str| Ok(read(&agent.path("run/node.json")).contains(&format!("\"mtu\":{mtu}}}")));
@@ -93,7 +78,7 @@ fn the_mtu_follows_the_uplink() -> Result<()> {
 
 #[test]
 fn a_foreign_configuration_that_sorts_earlier_is_told_and_left_alone() -> Result<()> {
-    let (_cluster, agent) = ready("resyncPeriod: 1h")?;
+    let (_cluster, agent) = Cluster::with_agent(1, "resyncPeriod: 1h")?;
     let foreign = agent.path("conf/00-other.conflist");
     fs::write(&foreign, "{}")?;
     agent.wait_condition(&format!(

@@ -17,8 +17,7 @@ fn a_lost_way_to_many_nodes_is_one_condition() -> Result<()> {
         cluster.nodes.write(&name, &far)?;
     }
     ip(ns, "route add default via 192.0.2.254")?;
-    let agent = cluster.agent(0, "network: {mode: vxlan}")?;
-    agent.wait_ready()?;
+    let agent = cluster.ready(0, "network: {mode: vxlan}")?;
     ip(ns, "route del default")?;
     agent.wait_condition(
         "Unreachable: node far10 at 198.51.100.10 cannot be reached: cannot look up route to 198.51.100.10: \

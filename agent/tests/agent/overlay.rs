@@ -3,7 +3,7 @@
 use anyhow::Result;
 use fairlead_cni_netlink::{Event, Family, Group, Monitor, RouteKind};
 use fairlead_cni_overlay::Mac;
-use fairlead_e2e_lab::{Families, Namespace, Objects, Routed, Subnet, serve_echo, wait_reach};
+use fairlead_e2e_lab::{Families, Namespace, Objects, Routed, Subnet};
 
 use crate::harness::{Agent, ip, name, object, pod, ranges, read};
 
@@ -112,27 +112,6 @@ fn state(ns: &Namespace) -> Result<String> {
     }
     found.sort();
     Ok(found.join("\n"))
-}
-
-#[test]
-fn nodes_in_other_subnets_are_reached_through_the_tunnel_over_both_families() -> Result<()> {
-    let cluster = Cluster::new(Families::Dual)?;
-    let agents = (0..3)
-        .map(|number| cluster.agent(number, VXLAN))
-        .collect::<Result<Vec<_>>>()?;
-    for agent in &agents {
-        agent.wait_ready()?;
-    }
-    for address in ["10.244.2.9/32", "fd00:244:2::9/128"] {
-        ip(cluster.ns(2), &format!("address add {address} dev lo"))?;
-    }
-    let _echo = serve_echo(cluster.ns(2), 7)?;
-    for address in ["10.244.2.9:7", "[fd00:244:2::9]:7"] {
-        for from in [0, 1] {
-            wait_reach(cluster.ns(from), address.parse()?)?;
-        }
-    }
-    Ok(())
 }
 
 #[test]
@@ -480,27 +459,10 @@ fn the_mtu_follows_the_underlay_by_path() -> Result<()> {
 }
 
 #[test]
-fn over_ipv6_the_tunnel_takes_70_bytes_and_carries_ipv4_pods_too() -> Result<()> {
+fn over_ipv6_the_tunnel_takes_70_bytes() -> Result<()> {
     let cluster = Cluster::new(Families::V6)?;
-    let agents = (0..3)
-        .map(|number| cluster.agent(number, VXLAN))
-        .collect::<Result<Vec<_>>>()?;
-    for agent in &agents {
-        agent.wait_ready()?;
-    }
+    let _agent = first(&cluster, VXLAN)?;
     let text = state(cluster.ns(0))?;
     assert!(text.contains(" mtu 1430 up true"), "{text}");
-    for address in ["10.244.2.9/32", "fd00:244:2::9/128", "10.244.1.9/32"] {
-        let node = if address.starts_with("10.244.1") {
-            1
-        } else {
-            2
-        };
-        ip(cluster.ns(node), &format!("address add {address} dev lo"))?;
-    }
-    let _echoes = [serve_echo(cluster.ns(1), 7)?, serve_echo(cluster.ns(2), 7)?];
-    for address in ["10.244.2.9:7", "[fd00:244:2::9]:7", "10.244.1.9:7"] {
-        wait_reach(cluster.ns(0), address.parse()?)?;
-    }
     Ok(())
 }

@@ -5,14 +5,6 @@ use fairlead_e2e_lab::{Snapshot, serve_echo, wait_reach, wait_until};
 
 use crate::harness::{Agent, Cluster, LIMIT, ip, name, node_routes, object, pod, ranges, routed};
 
-/// Two nodes, of which the first has a ready agent.
-fn pair(extra: &str) -> Result<(Cluster, Agent)> {
-    let cluster = Cluster::new(2)?;
-    let agent = cluster.agent(0, extra)?;
-    agent.wait_ready()?;
-    Ok((cluster, agent))
-}
-
 fn wait_routed(cluster: &Cluster, agent: &Agent, n: usize) -> Result<()> {
     agent.wait(&format!("{n} routes"), || Ok(routed(cluster.ns(0))? == n))
 }
@@ -49,7 +41,7 @@ fn three_nodes_reach_each_others_pod_ranges_over_both_families() -> Result<()> {
 
 #[test]
 fn routes_are_plain_gateway_routes_with_our_protocol() -> Result<()> {
-    let (cluster, _agent) = pair("")?;
+    let (cluster, _agent) = Cluster::with_agent(2, "")?;
     let text = ip(cluster.ns(0), "route show proto 76")?;
     let mut lines: Vec<&str> = text.lines().map(str::trim).collect();
     lines.sort_unstable();
@@ -65,7 +57,7 @@ fn routes_are_plain_gateway_routes_with_our_protocol() -> Result<()> {
 
 #[test]
 fn routes_that_somebody_deletes_or_takes_come_back_as_repairs() -> Result<()> {
-    let (cluster, agent) = pair("resyncPeriod: 1h")?;
+    let (cluster, agent) = Cluster::with_agent(2, "resyncPeriod: 1h")?;
     let repairs = "fairlead_repairs_total{object=\"route\"}";
     let before = node_routes(cluster.ns(0))?;
     ip(cluster.ns(0), "route del 10.244.1.0/24")?;
@@ -87,7 +79,7 @@ fn routes_that_somebody_deletes_or_takes_come_back_as_repairs() -> Result<()> {
 
 #[test]
 fn a_link_that_goes_down_and_up_has_its_routes_again() -> Result<()> {
-    let (cluster, agent) = pair("resyncPeriod: 1h")?;
+    let (cluster, agent) = Cluster::with_agent(2, "resyncPeriod: 1h")?;
     let link = |state| ip(cluster.ns(0), &format!("link set eth0 {state}"));
     for _ in 0..3 {
         link("down")?;
@@ -108,7 +100,7 @@ fn a_link_that_goes_down_and_up_has_its_routes_again() -> Result<()> {
 
 #[test]
 fn plain_routes_outlive_a_loss_of_carrier_even_without_the_agent() -> Result<()> {
-    let (cluster, agent) = pair("")?;
+    let (cluster, agent) = Cluster::with_agent(2, "")?;
     let before = node_routes(cluster.ns(0))?;
     let _folder = agent.terminate()?;
     let port = |state| ip(&cluster.underlay.switch, &format!("link set n0 {state}"));
@@ -128,7 +120,7 @@ fn plain_routes_outlive_a_loss_of_carrier_even_without_the_agent() -> Result<()>
 
 #[test]
 fn a_link_that_is_deleted_and_made_again_has_its_routes_again() -> Result<()> {
-    let (cluster, agent) = pair("resyncPeriod: 1h")?;
+    let (cluster, agent) = Cluster::with_agent(2, "resyncPeriod: 1h")?;
     ip(cluster.ns(0), "link del eth0")?;
     agent.wait_condition("no interface carries 192.0.2.1, the address of this node")?;
     fairlead_e2e_lab::connect(&cluster.underlay.switch, "again", cluster.ns(0), "eth0")?;
@@ -159,7 +151,7 @@ fn routes_of_others_are_left_alone_and_one_in_the_way_is_told() -> Result<()> {
 
 #[test]
 fn a_resync_without_changes_writes_nothing() -> Result<()> {
-    let (_cluster, agent) = pair("resyncPeriod: 50ms")?;
+    let (_cluster, agent) = Cluster::with_agent(2, "resyncPeriod: 50ms")?;
     agent.wait_passes(2)?;
     let before = agent.writes()?;
     agent.wait_passes(5)?;
@@ -169,7 +161,7 @@ fn a_resync_without_changes_writes_nothing() -> Result<()> {
 
 #[test]
 fn routes_follow_nodes_that_join_move_and_leave() -> Result<()> {
-    let (cluster, agent) = pair("resyncPeriod: 1h")?;
+    let (cluster, agent) = Cluster::with_agent(2, "resyncPeriod: 1h")?;
     let peer = cluster.node(1);
     cluster.nodes.write(
         "n2",
@@ -216,7 +208,7 @@ fn routes_follow_nodes_that_join_move_and_leave() -> Result<()> {
 
 #[test]
 fn this_nodes_own_range_may_change() -> Result<()> {
-    let (cluster, agent) = pair("resyncPeriod: 1h")?;
+    let (cluster, agent) = Cluster::with_agent(2, "resyncPeriod: 1h")?;
     let node = cluster.node(0);
     let other = ["10.244.99.0/24".to_owned(), "fd00:244:99::/64".to_owned()];
     cluster.nodes.write(
@@ -235,15 +227,14 @@ fn this_nodes_own_range_may_change() -> Result<()> {
 
 #[test]
 fn ending_the_agent_leaves_all_state_and_starting_it_again_changes_nothing() -> Result<()> {
-    let (cluster, agent) = pair("")?;
+    let (cluster, agent) = Cluster::with_agent(2, "")?;
     let before = Snapshot::of(cluster.ns(0))?;
     let folder = agent.terminate()?;
     assert_eq!(before.diff(&Snapshot::of(cluster.ns(0))?), "");
     assert!(folder.path().join("run/node.json").exists());
     assert!(folder.path().join("conf/05-fairlead.conflist").exists());
 
-    let agent = cluster.agent(0, "")?;
-    agent.wait_ready()?;
+    let agent = cluster.ready(0, "")?;
     assert_eq!(before.diff(&Snapshot::of(cluster.ns(0))?), "");
     assert_eq!(agent.metric("fairlead_writes_total{object=\"route\"}")?, 0);
     assert_eq!(
@@ -256,7 +247,7 @@ fn ending_the_agent_leaves_all_state_and_starting_it_again_changes_nothing() -> 
 
 #[test]
 fn host_side_routes_of_pods_are_not_touched() -> Result<()> {
-    let (cluster, agent) = pair("resyncPeriod: 50ms")?;
+    let (cluster, agent) = Cluster::with_agent(2, "resyncPeriod: 50ms")?;
     let pod = pod(cluster.ns(0), 0)?;
     agent.wait_passes(3)?;
     assert!(
@@ -269,7 +260,7 @@ fn host_side_routes_of_pods_are_not_touched() -> Result<()> {
 
 #[test]
 fn a_flood_of_messages_that_overruns_the_socket_ends_in_a_whole_comparison() -> Result<()> {
-    let (cluster, agent) = pair("resyncPeriod: 1h")?;
+    let (cluster, agent) = Cluster::with_agent(2, "resyncPeriod: 1h")?;
     let before = node_routes(cluster.ns(0))?;
     agent.signal("-STOP")?;
     let batch = cluster.nodes.path().join("batch");
@@ -312,8 +303,7 @@ fn many_peers_are_routed_by_nexthop_objects_that_come_back_after_a_loss_of_carri
     let cluster = Cluster::new(1)?;
     ip(cluster.ns(0), "route add 198.18.0.0/15 dev eth0")?;
     many(&cluster, 600)?;
-    let agent = cluster.agent(0, "resyncPeriod: 1h")?;
-    agent.wait_ready()?;
+    let agent = cluster.ready(0, "resyncPeriod: 1h")?;
     assert_eq!(objects(&cluster)?, 600);
     let by_object = || {
         anyhow::Ok(
@@ -340,8 +330,7 @@ fn many_peers_are_routed_by_nexthop_objects_that_come_back_after_a_loss_of_carri
     })?;
 
     drop(agent);
-    let agent = cluster.agent(0, "resyncPeriod: 1h")?;
-    agent.wait_ready()?;
+    let agent = cluster.ready(0, "resyncPeriod: 1h")?;
     for object in ["route", "nexthop"] {
         let writes = format!("fairlead_writes_total{{object=\"{object}\"}}");
         assert_eq!(agent.metric(&writes)?, 0, "{object}");

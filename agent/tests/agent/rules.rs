@@ -18,10 +18,7 @@ struct World {
 fn world(extra: &str) -> Result<World> {
     let cluster = Cluster::new(3)?;
     cluster.nodes.remove("n2")?;
-    let agents = [cluster.agent(0, extra)?, cluster.agent(1, extra)?];
-    for agent in &agents {
-        agent.wait_ready()?;
-    }
+    let agents = [cluster.ready(0, extra)?, cluster.ready(1, extra)?];
     let pods = [pod(cluster.ns(0), 0)?, pod(cluster.ns(1), 1)?];
     // Neighbours for forwarded packets are asked for from the link-local address.
     for ns in [cluster.ns(0), cluster.ns(1)] {
@@ -97,22 +94,17 @@ fn ranges_that_know_the_way_back_are_exempt() -> Result<()> {
 
 #[test]
 fn masquerade_that_is_off_leaves_no_table() -> Result<()> {
-    let cluster = Cluster::new(1)?;
-    let agent = cluster.agent(0, "")?;
-    agent.wait_ready()?;
+    let (cluster, agent) = Cluster::with_agent(1, "")?;
     assert!(nft(cluster.ns(0), "list tables")?.contains("table inet fairlead"));
     drop(agent);
-    let agent = cluster.agent(0, "masquerade: {enabled: false}")?;
-    agent.wait_ready()?;
+    let _agent = cluster.ready(0, "masquerade: {enabled: false}")?;
     assert_eq!(nft(cluster.ns(0), "list tables")?, "");
     Ok(())
 }
 
 #[test]
 fn our_table_is_repaired_when_somebody_changes_or_flushes_it() -> Result<()> {
-    let cluster = Cluster::new(2)?;
-    let agent = cluster.agent(0, "resyncPeriod: 1h")?;
-    agent.wait_ready()?;
+    let (cluster, agent) = Cluster::with_agent(2, "resyncPeriod: 1h")?;
     let before = nft(cluster.ns(0), "list table inet fairlead")?;
     let repairs = || agent.metric("fairlead_repairs_total{object=\"nftables\"}");
     for change in [
@@ -135,9 +127,7 @@ fn our_table_is_repaired_when_somebody_changes_or_flushes_it() -> Result<()> {
 
 #[test]
 fn sets_follow_the_cluster() -> Result<()> {
-    let cluster = Cluster::new(2)?;
-    let agent = cluster.agent(0, "resyncPeriod: 1h")?;
-    agent.wait_ready()?;
+    let (cluster, agent) = Cluster::with_agent(2, "resyncPeriod: 1h")?;
     let has = |range: &str| Ok(nft(cluster.ns(0), "list set inet fairlead pods4")?.contains(range));
     agent.wait("both ranges", || has("10.244.0.0/23"))?;
     cluster.nodes.remove("n1")?;
@@ -247,9 +237,7 @@ fn forward_accept_keeps_one_rule_at_the_head_of_chains_that_drop() -> Result<()>
 
 #[test]
 fn an_accept_rule_of_the_operators_own_is_not_told_as_a_drop() -> Result<()> {
-    let cluster = Cluster::new(2)?;
-    let agent = cluster.agent(0, "resyncPeriod: 1h")?;
-    agent.wait_ready()?;
+    let (cluster, agent) = Cluster::with_agent(2, "resyncPeriod: 1h")?;
     let ns = cluster.ns(0);
     nft(ns, "add table inet other")?;
     nft(
@@ -280,9 +268,7 @@ fn an_accept_rule_of_the_operators_own_is_not_told_as_a_drop() -> Result<()> {
 
 #[test]
 fn iptables_rules_over_nftables_are_understood() -> Result<()> {
-    let cluster = Cluster::new(2)?;
-    let agent = cluster.agent(0, "resyncPeriod: 1h")?;
-    agent.wait_ready()?;
+    let (cluster, agent) = Cluster::with_agent(2, "resyncPeriod: 1h")?;
     let ns = cluster.ns(0);
     let iptables = |line: &str| ns.output("sh", &["-c", line]);
     iptables("iptables-nft -w -P FORWARD DROP")?;

@@ -27,8 +27,7 @@ fn forwarding_is_set_and_router_advertisements_and_asymmetric_uplinks_keep_worki
     set(ns, "ipv6/conf/eth0/accept_ra", "1")?;
     set(ns, "ipv4/conf/eth0/rp_filter", "1")?;
     set(ns, "ipv4/ip_forward", "0")?;
-    let agent = cluster.agent(0, "resyncPeriod: 50ms")?;
-    agent.wait_ready()?;
+    let agent = cluster.ready(0, "resyncPeriod: 50ms")?;
     let owned = [
         ("ipv4/ip_forward", "1"),
         ("ipv6/conf/all/forwarding", "1"),
@@ -59,11 +58,10 @@ fn the_overlays_device_has_its_own() -> Result<()> {
     ] {
         set(ns, key, value)?;
     }
-    let agent = cluster.agent(
+    let agent = cluster.ready(
         0,
         "network: {mode: vxlan, vxlan: {tunnel: always}}\nresyncPeriod: 50ms",
     )?;
-    agent.wait_ready()?;
     let owned = [
         ("ipv4/conf/fl-vxlan/rp_filter", "2"),
         ("ipv4/conf/fl-vxlan/forwarding", "1"),
@@ -89,8 +87,7 @@ fn settings_that_harm_nothing_are_left_as_they_are() -> Result<()> {
     set(ns, "ipv6/conf/eth0/accept_ra", "1")?;
     set(ns, "ipv4/conf/all/rp_filter", "0")?;
     set(ns, "ipv4/conf/eth0/rp_filter", "0")?;
-    let agent = cluster.agent(0, "")?;
-    agent.wait_ready()?;
+    let _agent = cluster.ready(0, "")?;
     assert_eq!(
         get(ns, "ipv6/conf/eth0/accept_ra")?,
         "1",
@@ -106,8 +103,7 @@ fn a_bridge_of_pods_without_netfilter_is_told() -> Result<()> {
     let ns = cluster.ns(0);
     set(ns, "bridge/bridge-nf-call-iptables", "0")?;
     set(ns, "bridge/bridge-nf-call-ip6tables", "1")?;
-    let agent = cluster.agent(0, "resyncPeriod: 50ms")?;
-    agent.wait_ready()?;
+    let agent = cluster.ready(0, "resyncPeriod: 50ms")?;
     agent.wait_no_condition("BridgeNetfilter")?;
     let path = agent.path("conf/10-other.conflist");
     std::fs::write(&path, r#"{"plugins": [{"type": "fairlead-bridge"}]}"#)?;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use fairlead_e2e_lab::{Namespace, nft};
 
 use crate::frame;
-use crate::harness::{Agent, Cluster, ip, pod};
+use crate::harness::{Cluster, ip, pod};
 
 const PORT: u16 = 4789;
 
@@ -71,8 +71,7 @@ fn both(cluster: &Cluster, number: u8) -> [IpAddr; 2] {
 fn the_tunnels_port_takes_packets_from_nodes_alone_and_counts_the_others() -> Result<()> {
     let cluster = Cluster::new(3)?;
     cluster.nodes.remove("n2")?;
-    let agent = cluster.agent(0, MODE)?;
-    agent.wait_ready()?;
+    let agent = cluster.ready(0, MODE)?;
     let ns = cluster.ns(0);
     spy(ns)?;
     let dropped = || counted(ns, "inet fairlead tunnel-taken", "saddr !=");
@@ -119,9 +118,7 @@ fn rules(ns: &Namespace, chain: &str) -> Result<Vec<String>> {
 
 #[test]
 fn what_is_not_the_tunnels_is_let_go_by_one_rule_and_what_is_good_by_the_next() -> Result<()> {
-    let cluster = Cluster::new(2)?;
-    let agent = cluster.agent(0, MODE)?;
-    agent.wait_ready()?;
+    let (cluster, _agent) = Cluster::with_agent(2, MODE)?;
     let ns = cluster.ns(0);
     for (hook, then, first) in [
         ("prerouting", "comes", "ip daddr 192.0.2.1 notrack accept"),
@@ -162,10 +159,7 @@ fn what_is_not_the_tunnels_is_let_go_by_one_rule_and_what_is_good_by_the_next() 
 #[test]
 fn nobody_translates_what_nodes_say_to_each_other() -> Result<()> {
     let cluster = Cluster::new(2)?;
-    let agents = [cluster.agent(0, MODE)?, cluster.agent(1, MODE)?];
-    for agent in &agents {
-        agent.wait_ready()?;
-    }
+    let agents = [cluster.ready(0, MODE)?, cluster.ready(1, MODE)?];
     let (ns, peer) = (cluster.ns(0), cluster.ns(1));
     for script in [
         // As kube-proxy's nftables mode marks and masquerades, for a packet that somebody marked.
@@ -211,10 +205,7 @@ fn nobody_translates_what_nodes_say_to_each_other() -> Result<()> {
 fn a_pod_cannot_send_to_the_tunnel_of_any_node() -> Result<()> {
     let cluster = Cluster::new(3)?;
     cluster.nodes.remove("n2")?;
-    let agents = [cluster.agent(0, MODE)?, cluster.agent(1, MODE)?];
-    for agent in &agents {
-        agent.wait_ready()?;
-    }
+    let agents = [cluster.ready(0, MODE)?, cluster.ready(1, MODE)?];
     let pod = pod(cluster.ns(0), 0)?;
     let ns = cluster.ns(0);
     for number in 0..3 {
@@ -259,9 +250,7 @@ fn a_pod_cannot_send_to_the_tunnel_of_any_node() -> Result<()> {
 
 #[test]
 fn a_service_is_no_way_from_a_pod_to_the_tunnel_of_a_node() -> Result<()> {
-    let cluster = Cluster::new(2)?;
-    let agent = cluster.agent(0, MODE)?;
-    agent.wait_ready()?;
+    let (cluster, agent) = Cluster::with_agent(2, MODE)?;
     let (ns, pod) = (cluster.ns(0), pod(cluster.ns(0), 0)?);
     spy(cluster.ns(1))?;
     nft(ns, "add table ip service")?;
@@ -285,8 +274,7 @@ fn a_service_is_no_way_from_a_pod_to_the_tunnel_of_a_node() -> Result<()> {
 fn checksums_that_do_not_come_through_are_told() -> Result<()> {
     let cluster = Cluster::new(2)?;
     let mode = "network: {mode: vxlan, vxlan: {tunnel: always}}\nresyncPeriod: 100ms";
-    let peer = cluster.agent(1, mode)?;
-    peer.wait_ready()?;
+    let _peer = cluster.ready(1, mode)?;
     // A card that spoils the sum of UDP inside: bytes 39 and 56 behind the outer UDP header's begin are
     // the inner protocol and the inner sum.
     let ns = cluster.ns(1);
@@ -326,9 +314,7 @@ fn has_rules(ns: &Namespace) -> Result<bool> {
 
 #[test]
 fn rules_that_somebody_removes_come_back_and_nothing_is_written_otherwise() -> Result<()> {
-    let cluster = Cluster::new(2)?;
-    let agent = cluster.agent(0, "network: {mode: vxlan}\nresyncPeriod: 50ms")?;
-    agent.wait_ready()?;
+    let (cluster, agent) = Cluster::with_agent(2, "network: {mode: vxlan}\nresyncPeriod: 50ms")?;
     let ns = cluster.ns(0);
     let _pod = pod(ns, 0)?;
     agent.wait("all rules", || has_rules(ns))?;
@@ -358,9 +344,7 @@ fn rules_that_somebody_removes_come_back_and_nothing_is_written_otherwise() -> R
 
 #[test]
 fn guards_of_links_that_are_gone_go_too() -> Result<()> {
-    let cluster = Cluster::new(1)?;
-    let agent = cluster.agent(0, MODE)?;
-    agent.wait_ready()?;
+    let (cluster, agent) = Cluster::with_agent(1, MODE)?;
     let (ns, pod) = (cluster.ns(0), pod(cluster.ns(0), 0)?);
     let has_chain =
         || Ok(nft(ns, "list table netdev fairlead-guard")?.contains("chain fl0123456789ab"));
@@ -376,11 +360,7 @@ fn guards_of_links_that_are_gone_go_too() -> Result<()> {
 fn mode_direct_has_no_rules_for_a_tunnel() -> Result<()> {
     let cluster = Cluster::new(2)?;
     let ns = cluster.ns(0);
-    let ready = |mode: &str| -> Result<Agent> {
-        let agent = cluster.agent(0, &format!("network: {{mode: {mode}}}"))?;
-        agent.wait_ready()?;
-        Ok(agent)
-    };
+    let ready = |mode: &str| cluster.ready(0, &format!("network: {{mode: {mode}}}"));
     drop(ready("direct")?);
     let before = nft(ns, "list ruleset")?;
     let _pod = pod(ns, 0)?;

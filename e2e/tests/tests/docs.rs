@@ -1,6 +1,7 @@
 //! The documents, checked: links lead somewhere, and every setting is described.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -215,6 +216,21 @@ fn every_value_in_the_charts_readme_has_a_description() {
     assert!(bare.is_empty(), "values.yaml says nothing about: {bare:?}");
 }
 
+/// Fails unless a page has each of `names` as it is `written`.
+fn assert_told<T: Display>(
+    page: &str,
+    names: impl IntoIterator<Item = T>,
+    written: impl Fn(&T) -> String,
+) {
+    let text = read(&root().join(page));
+    let missing: BTreeSet<_> = names.into_iter().map(|name| written(&name)).collect();
+    let missing: Vec<_> = missing
+        .iter()
+        .filter(|name| !text.contains(*name))
+        .collect();
+    assert!(missing.is_empty(), "not in {page}: {missing:?}");
+}
+
 #[test]
 fn every_condition_of_the_agent_is_in_the_troubleshooting_page() {
     let source = read(&root().join("agent/src/conditions/mod.rs"));
@@ -223,27 +239,16 @@ fn every_condition_of_the_agent_is_in_the_troubleshooting_page() {
         .filter(|line| line.trim_start().starts_with("Self::"));
     let names: Vec<_> = arms.filter_map(|line| line.split('"').nth(1)).collect();
     assert!(names.len() > 10, "only {names:?} found");
-    let page = read(&root().join("docs/troubleshoot.md"));
-    let missing: Vec<_> = names
-        .iter()
-        .filter(|name| !page.contains(&format!("| `{name}` |")))
-        .collect();
-    assert!(
-        missing.is_empty(),
-        "not in docs/troubleshoot.md: {missing:?}"
-    );
+    assert_told("docs/troubleshoot.md", names, |name| {
+        format!("| `{name}` |")
+    });
 }
 
 #[test]
 fn every_metric_of_the_agent_is_described() {
     let series = read(&root().join("agent/tests/metrics.txt"));
-    let page = read(&root().join("docs/metrics.md"));
-    let missing: BTreeSet<_> = series
-        .lines()
-        .filter_map(|line| line.split('{').next())
-        .filter(|name| !page.contains(&format!("| `{name}` |")))
-        .collect();
-    assert!(missing.is_empty(), "not in docs/metrics.md: {missing:?}");
+    let names = series.lines().filter_map(|line| line.split('{').next());
+    assert_told("docs/metrics.md", names, |name| format!("| `{name}` |"));
 }
 
 #[test]
@@ -258,13 +263,5 @@ fn every_sysctl_of_the_agent_is_in_the_page_of_permissions() {
         .map(|key| key.trim_matches('`').replace('/', "."))
         .collect();
     assert!(keys.len() > 8, "only {keys:?} found");
-    let page = read(&root().join("docs/permissions.md"));
-    let missing: Vec<_> = keys
-        .iter()
-        .filter(|key| !page.contains(&format!("`{key}`")))
-        .collect();
-    assert!(
-        missing.is_empty(),
-        "not in docs/permissions.md: {missing:?}"
-    );
+    assert_told("docs/permissions.md", keys, |key| format!("`{key}`"));
 }

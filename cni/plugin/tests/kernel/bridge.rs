@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use fairlead_cni_netlink::nft::{Batch, Nft, TableFamily, TableName};
-use fairlead_e2e_lab::{serve_echo, source_seen, wait_reach};
+use fairlead_e2e_lab::{serve_echo, source_seen};
 use serde_json::{Value, json};
 
 use crate::node::{Node, address, container};
@@ -33,17 +33,7 @@ pub(crate) fn with(mut conf: Value, key: &str, value: impl Into<Value>) -> Value
 fn pods_reach_each_other_and_the_host_over_both_families() {
     let node = Node::new();
     let conf = conf(&node);
-    let (one, other) = (container("one"), container("other"));
-    let first = node.add(&one, &conf).unwrap();
-    let second = node.add(&other, &conf).unwrap();
-    let _echo = serve_echo(&other.ns, 7).unwrap();
-    for v4 in [true, false] {
-        let to = SocketAddr::new(address(&second, v4), 7);
-        wait_reach(&one.ns, to).unwrap();
-        wait_reach(&node.host, to).unwrap();
-    }
-    node.check(&one, &conf, &first).unwrap();
-    node.check(&other, &conf, &second).unwrap();
+    node.assert_pods_talk(&conf);
 }
 
 #[test]

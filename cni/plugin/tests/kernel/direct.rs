@@ -21,21 +21,11 @@ fn two_pods_reach_each_other_over_both_families_and_leave_nothing() {
     let node = node();
     node.forward();
     let before = node.state("fairlead");
-    let (one, other) = (container("one"), container("other"));
     let conf = node.direct();
-    let first = node.add(&one, &conf).unwrap();
-    let second = node.add(&other, &conf).unwrap();
-    let _echo = serve_echo(&other.ns, 7).unwrap();
-    for v4 in [true, false] {
-        let to = SocketAddr::new(address(&second, v4), 7);
-        wait_reach(&one.ns, to).unwrap();
-        wait_reach(&node.host, to).unwrap();
+    for pod in node.assert_pods_talk(&conf) {
+        node.del(&pod, &conf).unwrap();
+        node.del(&pod, &conf).unwrap();
     }
-    node.check(&one, &conf, &first).unwrap();
-    node.check(&other, &conf, &second).unwrap();
-    node.del(&one, &conf).unwrap();
-    node.del(&other, &conf).unwrap();
-    node.del(&other, &conf).unwrap();
     before.assert_same(&node.state("fairlead"), "after DEL");
 }
 

@@ -1,13 +1,15 @@
 //! A node of one test: a host namespace, a folder of links to the program, a node file, lease files.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fairlead_cni_netlink::nft::{DataType, KeyType, Nft, Set, TableFamily, TableName};
 use fairlead_cni_netlink::{Address, Sysctl};
 pub(crate) use fairlead_e2e_lab::Failure;
-use fairlead_e2e_lab::{Namespace, Snapshot, link_plugin, plugin_call, run_plugin};
+use fairlead_e2e_lab::{
+    Namespace, Snapshot, link_plugin, plugin_call, run_plugin, serve_echo, wait_reach,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -200,6 +202,22 @@ impl Node {
             uplink("198.51.100.1", "198.51.100.2"),
             uplink("2001:db8:1::1", "2001:db8:1::2"),
         )
+    }
+
+    /// Attaches two pods and fails unless one reaches the other, and the host does, over both families.
+    pub(crate) fn assert_pods_talk(&self, conf: &Value) -> [Container; 2] {
+        let pods = ["one", "other"].map(container);
+        let results = [0, 1].map(|pod: usize| self.add(&pods[pod], conf).unwrap());
+        let _echo = serve_echo(&pods[1].ns, 7).unwrap();
+        for v4 in [true, false] {
+            let to = SocketAddr::new(address(&results[1], v4), 7);
+            wait_reach(&pods[0].ns, to).unwrap();
+            wait_reach(&self.host, to).unwrap();
+        }
+        for (pod, result) in pods.iter().zip(&results) {
+            self.check(pod, conf, result).unwrap();
+        }
+        pods
     }
 
     /// The masqueraded addresses with their owners, IPv4 first, each sorted.
