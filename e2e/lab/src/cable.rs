@@ -1,15 +1,12 @@
 //! Cables between namespaces.
 
-use std::time::Duration;
+use std::net::IpAddr;
 
 use anyhow::Result;
-use fairlead_cni_netlink::{LinkChange, LinkIndex, LinkName, NewLink, Peer};
+use fairlead_cni_netlink::{Address, AddressFlags, LinkChange, LinkIndex, LinkName, NewLink, Peer};
 
 use crate::namespace::Namespace;
-use crate::wait::wait_until;
-
-/// How long the kernel may take to notice a carrier.
-const LIMIT: Duration = Duration::from_secs(5);
+use crate::wait::{LIMIT, wait_until};
 
 /// Connects `a` and `b` by a veth pair with the given names, both ends up and running, without addresses.
 pub fn connect(
@@ -37,4 +34,20 @@ pub fn connect(
         Ok(in_a.link_by_index(ends.0)?.is_running() && in_b.link_by_index(ends.1)?.is_running())
     })?;
     Ok(ends)
+}
+
+/// Waits until a link has its link-local address, which the kernel gives on a work queue, makes sure of for
+/// a second or two, and needs to solicit a neighbour for a packet that it forwards.
+pub fn wait_settled(ns: &Namespace, link: &str) -> Result<()> {
+    let mut netlink = ns.netlink()?;
+    let index = netlink.index_of(&LinkName::new(link)?)?;
+    wait_until(LIMIT, &format!("{link} has its link-local address"), || {
+        let addresses = netlink.addresses_of(index)?;
+        Ok(addresses.iter().any(is_settled_link_local))
+    })
+}
+
+fn is_settled_link_local(address: &Address) -> bool {
+    matches!(address.ip.ip(), IpAddr::V6(ip) if ip.is_unicast_link_local())
+        && !address.flags.contains(AddressFlags::TENTATIVE)
 }

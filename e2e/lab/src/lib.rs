@@ -32,7 +32,7 @@ mod wait;
 mod whole;
 
 pub use agent::Agent;
-pub use cable::connect;
+pub use cable::{connect, wait_settled};
 pub use capture::Capture;
 pub use cluster::{Cluster, Programs};
 pub use count::counted;

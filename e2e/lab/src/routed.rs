@@ -1,25 +1,19 @@
 //! Nodes in several subnets with a router between them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use fairlead_cni_netlink::{
-    Address, AddressFlags, Batch, Bridge, Family, LinkChange, LinkIndex, LinkName, NewLink, Route,
-    Sysctl,
+    Address, Batch, Bridge, Family, LinkChange, LinkIndex, LinkName, NewLink, Route, Sysctl,
 };
 use ipnetwork::IpNetwork;
 
-use crate::cable::connect;
+use crate::cable::{connect, wait_settled};
 use crate::namespace::Namespace;
-use crate::wait::wait_until;
 
 /// Whether new links look for duplicates of their addresses. Until that is done, for one or two seconds, a
 /// router does not solicit neighbours for what it forwards.
 const DAD: &str = "net/ipv6/conf/default/accept_dad";
-
-/// How long the kernel may take to have links ready.
-const LIMIT: Duration = Duration::from_secs(10);
 
 /// The router's host part in every subnet.
 const ROUTER: u8 = 254;
@@ -207,18 +201,11 @@ impl Routed {
         Ok(number)
     }
 
-    /// Waits until a link has its link-local address, which the kernel gives on a work queue and needs to
-    /// solicit a neighbour for a packet that it forwards.
     fn wait_settled(&self, ns: &Namespace, link: &str) -> Result<()> {
-        if !self.families.has(Family::V6) {
-            return Ok(());
+        if self.families.has(Family::V6) {
+            wait_settled(ns, link)?;
         }
-        let mut netlink = ns.netlink()?;
-        let index = netlink.index_of(&LinkName::new(link)?)?;
-        wait_until(LIMIT, &format!("{link} has its link-local address"), || {
-            let addresses = netlink.addresses_of(index)?;
-            Ok(addresses.iter().any(is_settled_link_local))
-        })
+        Ok(())
     }
 
     fn give(&self, ns: &Namespace, link: LinkIndex, subnet: u8, place: u8) -> Result<()> {
@@ -264,11 +251,6 @@ impl Routed {
         }
         Ok(())
     }
-}
-
-fn is_settled_link_local(address: &Address) -> bool {
-    matches!(address.ip.ip(), IpAddr::V6(ip) if ip.is_unicast_link_local())
-        && !address.flags.contains(AddressFlags::TENTATIVE)
 }
 
 /// The router's bridge in a subnet.

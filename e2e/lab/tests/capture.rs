@@ -1,15 +1,12 @@
 //! Capture and decoding, against packets that the kernel and the forger make.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
 
 use fairlead_cni_netlink::{Address, LinkName, NewLink, Vxlan};
 use fairlead_e2e_lab::{
-    Capture, Families, Frame, Host, Routed, Subnet, serve_echo, vxlan_datagram, wait_tcp,
+    Capture, Families, Frame, Host, LIMIT, Routed, Subnet, serve_echo, vxlan_datagram, wait_tcp,
     wait_until,
 };
-
-const LIMIT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 fn pair(families: Families) -> Routed {

@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use fairlead_cni_netlink::Family;
 use fairlead_e2e_lab::{
-    Capture, Delay, Families, Flow, Frame, Loss, Routed, Subnet, WholeSender, serve_echo, wait_tcp,
+    Capture, Delay, Families, Flow, Frame, LIMIT, Loss, Routed, Subnet, WholeSender, serve_echo,
+    wait_tcp,
 };
-
-const LIMIT: Duration = Duration::from_secs(10);
 
 /// Two subnets of one node each.
 #[cfg(test)]

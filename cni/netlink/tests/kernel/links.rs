@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use fairlead_cni_netlink::{
     Batch, Family, Ipv4Conf, LinkChange, LinkFlags, LinkIndex, LinkKind, Mac, NetlinkError,
     NewLink, OperState, Peer, Sysctl, Vxlan,
@@ -53,7 +51,7 @@ fn a_veth_pair_is_made_with_its_peer_in_another_namespace_by_one_message() {
         .set_link(&LinkChange::of(inside.index).up())
         .unwrap();
     // The kernel notices a carrier on a work queue.
-    wait_until(Duration::from_secs(5), "the carrier is noticed", || {
+    wait_until(fairlead_e2e_lab::LIMIT, "the carrier is noticed", || {
         let outside = host.netlink()?.link_by_index(outside.index)?;
         Ok(outside.is_running() && outside.carrier && outside.state == OperState::Up)
     })
@@ -124,7 +122,7 @@ fn a_link_comes_up_without_a_link_local_address() {
     batch.set_link(&LinkChange::of(bench.link).link_local(false));
     batch.set_link(&LinkChange::of(bench.link).up());
     bench.netlink.send(&batch).unwrap();
-    wait_until(Duration::from_secs(5), "the link runs", || {
+    wait_until(fairlead_e2e_lab::LIMIT, "the link runs", || {
         Ok(bench.netlink.link_by_index(bench.link)?.is_running())
     })
     .unwrap();

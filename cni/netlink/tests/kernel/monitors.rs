@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use fairlead_cni_netlink::{
     Address, Batch, Event, Group, LinkChange, Mac, Monitor, Neighbour, NextHop, Route, Rule,
 };
@@ -9,7 +7,7 @@ use crate::bench::{Bench, name};
 
 /// Reads until an event matches.
 fn wait_for(monitor: &mut Monitor, what: &str, matches: impl Fn(&Event) -> bool) {
-    wait_until(Duration::from_secs(5), what, || {
+    wait_until(fairlead_e2e_lab::LIMIT, what, || {
         Ok(monitor.read()?.iter().any(&matches))
     })
     .unwrap();
@@ -117,7 +115,7 @@ fn lost_changes_are_reported_as_an_overrun() {
     bench.netlink.send(&batch).unwrap();
     wait_for(&mut monitor, "overrun", |event| *event == Event::Overrun);
     // The socket goes on after it.
-    wait_until(Duration::from_secs(5), "drained", || {
+    wait_until(fairlead_e2e_lab::LIMIT, "drained", || {
         Ok(monitor.read()?.is_empty())
     })
     .unwrap();

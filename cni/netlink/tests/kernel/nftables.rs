@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use fairlead_cni_netlink::nft::{
     Base, Batch, Chain, ChainKind, Change, Expr, Field, Hook, Key, KeyType, Monitor, Nft, Policy,
     Rule, Set, TableFamily, TableName, Test, Verdict,
@@ -337,7 +335,7 @@ fn transactions_of_anybody_are_reported_with_their_maker() {
     let mut monitor = Monitor::open_in(bench.ns.netns()).unwrap();
     assert_eq!(monitor.read().unwrap(), []);
     bench.ns.output("nft", &["add table ip x"]).unwrap();
-    wait_until(Duration::from_secs(5), "a transaction of nft", || {
+    wait_until(fairlead_e2e_lab::LIMIT, "a transaction of nft", || {
         let made = |change: &Change| matches!(change, Change::Committed(g) if g.process == "nft");
         Ok(monitor.read()?.iter().any(made))
     })

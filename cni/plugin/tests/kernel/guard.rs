@@ -1,14 +1,13 @@
 //! Pods cannot speak to the nodes' tunnel: forged packets to its port are dropped where they leave the pod.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::Duration;
 
 use fairlead_cni_netlink::nft::{
     Base, Batch, Chain, ChainKind, Element, Expr, Field, Hook, Key, KeyType, Policy, Rule, Set,
     TableFamily, TableName, Test,
 };
 use fairlead_cni_netlink::{LinkName, Route};
-use fairlead_e2e_lab::{Heard, Namespace, send_datagram, serve_echo, wait_reach, wait_tcp};
+use fairlead_e2e_lab::{Heard, LIMIT, Namespace, send_datagram, serve_echo, wait_reach, wait_tcp};
 use serde_json::{Value, json};
 
 use crate::bridge::{self, with};
@@ -19,9 +18,6 @@ use crate::node::{Container, Node, address, container};
 /// The tunnel's port, and one beside it.
 const PORT: u16 = 4789;
 const OTHER: u16 = 4790;
-
-/// How long a packet that passes may take.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) fn table() -> TableName {
     TableName::new(TableFamily::Netdev, "fairlead-guard")
@@ -122,7 +118,7 @@ fn listen(node: &Node, peer: &Namespace, to: IpAddr) -> [UdpSocket; 2] {
     let ns = if host { &node.host } else { peer };
     [PORT, OTHER].map(|port| {
         let socket = ns.run(|| UdpSocket::bind((to, port))).unwrap().unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_read_timeout(Some(LIMIT)).unwrap();
         socket
     })
 }

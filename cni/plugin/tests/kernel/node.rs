@@ -8,7 +8,7 @@ use fairlead_cni_netlink::nft::{DataType, KeyType, Nft, Set, TableFamily, TableN
 use fairlead_cni_netlink::{Address, Sysctl};
 pub(crate) use fairlead_e2e_lab::Failure;
 use fairlead_e2e_lab::{
-    Namespace, Snapshot, link_plugin, plugin_call, run_plugin, serve_echo, wait_reach,
+    Namespace, Snapshot, link_plugin, plugin_call, run_plugin, serve_echo, wait_reach, wait_settled,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -193,6 +193,7 @@ impl Node {
         give(&self.host, "uplink0", "2001:db8:1::1/64");
         give(&world, "eth0", "198.51.100.2/24");
         give(&world, "eth0", "2001:db8:1::2/64");
+        wait_settled(&self.host, "uplink0").unwrap();
         let uplink = |host: &str, server: &str| Uplink {
             host: host.parse().unwrap(),
             server: server.parse().unwrap(),
