@@ -4,7 +4,7 @@
 //! ```text
 //! chain tunnel-prerouting {
 //!     type filter hook prerouting priority raw
-//!     udp dport 4789 goto tunnel-comes
+//!     th dport 4789 meta l4proto udp goto tunnel-comes
 //! }
 //! chain tunnel-comes {
 //!     ip daddr 198.18.0.1 notrack accept                     # this node's address
@@ -12,14 +12,14 @@
 //! }
 //! chain tunnel-output {
 //!     type filter hook output priority raw
-//!     udp dport 4789 goto tunnel-goes
+//!     th dport 4789 meta l4proto udp goto tunnel-goes
 //! }
 //! chain tunnel-goes {
 //!     ip saddr 198.18.0.1 ip daddr @nodes4 notrack accept
 //! }
 //! chain tunnel-input {
 //!     type filter hook input priority raw
-//!     udp dport 4789 goto tunnel-taken
+//!     th dport 4789 meta l4proto udp goto tunnel-taken
 //! }
 //! chain tunnel-taken {
 //!     ip daddr 198.18.0.1 ip saddr @nodes4 accept
@@ -28,7 +28,7 @@
 //! }
 //! chain tunnel-forward {
 //!     type filter hook forward priority raw
-//!     udp dport 4789 goto tunnel-passes
+//!     th dport 4789 meta l4proto udp goto tunnel-passes
 //! }
 //! chain tunnel-passes {
 //!     ip daddr @nodes4 ip saddr != @nodes4 counter drop
@@ -36,7 +36,8 @@
 //! ```
 //!
 //! Each packet of a pod goes along these hooks twice on a node, inside of the tunnel and outside: whatever is
-//! not for the port leaves with the one rule of each, and what is good with the first rule behind it.
+//! not for the port leaves with the one rule of each, and what is good with the first rule behind it. The port
+//! is asked for before the protocol: it is the one that hardly any other packet has.
 //!
 //! Other addresses of a node than the one that its peers know are no way in: a pod's packets to them may
 //! arrive with its node's address for source. The forward chain is for Services: a pod's packet to one
@@ -104,7 +105,10 @@ impl Ruleset {
         for (chain, hook, then) in chains {
             self.add_raw_chain(chain, hook);
             self.chains.push(Chain::regular(&self.table, then));
-            self.rules.push(self.to_port(chain, port).goto(then));
+            let to_port = Rule::new(&self.table, chain)
+                .when(Field::Dport, Test::Is(Key::port(port)))
+                .when(Field::L4Proto, Test::Is(Key::byte(UDP)));
+            self.rules.push(to_port.goto(then));
         }
         let is = |set: &str| Test::In(set.to_owned());
         let not = |set: &str| Test::NotIn(set.to_owned());
@@ -131,25 +135,20 @@ impl Ruleset {
         self.rules.extend(good.into_iter().chain(rest));
     }
 
-    /// Lets go in `chain` what is not for UDP `port`, as soon as that is known. What hides it has neither: frames
-    /// with a tag, and fragments but the first.
+    /// Lets go in `chain` what is for another port than `port`. What hides its port stays: frames with a tag, and
+    /// fragments but the first.
     pub(super) fn pass_others(&mut self, chain: &str, port: u16) {
-        let rule = || Rule::new(&self.table, chain);
-        let udp = Key::byte(UDP);
-        let others = [
-            rule().when(Field::L4Proto, Test::IsNot(udp.clone())),
-            rule()
-                .when(Field::L4Proto, Test::Is(udp))
-                .when(Field::Dport, Test::IsNot(Key::port(port))),
-        ];
-        self.rules.extend(others.map(Rule::accept));
+        let other = Test::IsNot(Key::port(port));
+        let rule = Rule::new(&self.table, chain).when(Field::Dport, other);
+        self.rules.push(rule.accept());
     }
 
     /// Pods' packets to the tunnel of any node, at `port`, are dropped in `chain`.
     pub(super) fn drop_to_tunnel(&mut self, chain: &str, port: u16) {
         for (_, to, nodes) in FAMILIES {
-            let rule = self
-                .to_port(chain, port)
+            let rule = Rule::new(&self.table, chain)
+                .when(Field::L4Proto, Test::Is(Key::byte(UDP)))
+                .when(Field::Dport, Test::Is(Key::port(port)))
                 .when(to, Test::In(nodes.to_owned()));
             self.rules.push(Dropped::Pod.by(rule));
         }
@@ -164,11 +163,5 @@ impl Ruleset {
             device: None,
         };
         self.chains.push(Chain::base(&self.table, name, base));
-    }
-
-    fn to_port(&self, chain: &str, port: u16) -> Rule {
-        Rule::new(&self.table, chain)
-            .when(Field::L4Proto, Test::Is(Key::byte(UDP)))
-            .when(Field::Dport, Test::Is(Key::port(port)))
     }
 }

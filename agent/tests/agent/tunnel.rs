@@ -139,7 +139,10 @@ fn what_is_not_the_tunnels_is_let_go_by_one_rule_and_what_is_good_by_the_next() 
         ),
     ] {
         let only = rules(ns, &format!("inet fairlead tunnel-{hook}"))?;
-        assert_eq!(only, [format!("udp dport 4789 goto tunnel-{then}")]);
+        assert_eq!(
+            only,
+            [format!("th dport 4789 meta l4proto udp goto tunnel-{then}")]
+        );
         let then = rules(ns, &format!("inet fairlead tunnel-{then}"))?;
         assert_eq!(then[0], first);
     }
@@ -149,10 +152,7 @@ fn what_is_not_the_tunnels_is_let_go_by_one_rule_and_what_is_good_by_the_next() 
         Some(r#"counter drop comment "to no address that nodes use""#)
     );
     let guard = rules(ns, "netdev fairlead-guard guard")?;
-    assert_eq!(
-        guard[..2],
-        ["meta l4proto != udp accept", "udp dport != 4789 accept"]
-    );
+    assert_eq!(guard[0], "th dport != 4789 accept");
     Ok(())
 }
 
@@ -302,7 +302,7 @@ fn has_rules(ns: &Namespace) -> Result<bool> {
     let wanted = [
         "ip daddr 192.0.2.1 notrack accept",
         "ip6 saddr @nodes6 ip6 daddr @nodes6 notrack",
-        "udp dport 4789 goto tunnel-taken",
+        "th dport 4789 meta l4proto udp goto tunnel-taken",
         "ip6 saddr != @nodes6 counter",
         "chain guard",
         "udp dport 4789 ip daddr @nodes4 counter",

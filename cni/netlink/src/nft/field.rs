@@ -31,9 +31,9 @@ pub enum Field {
     EtherSaddr,
     /// Its hardware destination address.
     EtherDaddr,
-    /// Its source port; ask for `L4Proto` first.
+    /// Its source port, or what stands there in its transport header; ask for `L4Proto` too.
     Sport,
-    /// Its destination port; ask for `L4Proto` first.
+    /// Its destination port, or what stands there in its transport header; ask for `L4Proto` too.
     Dport,
     /// What its source address is to this host (`RTN_*`); 2 is local.
     FibSaddrType,
