@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 
 use anyhow::Result;
 
-use fairlead_e2e_lab::{ip, nft};
+use fairlead_e2e_lab::{ip, nft, send_datagram};
 
 use crate::harness::{Agent, Cluster, pod};
 
@@ -23,14 +23,10 @@ fn dropped_packets_are_counted_by_reason_and_go_on_when_rules_are_written_anew()
     agent.wait("a guard on the pod's link", || {
         Ok(nft(ns, "list table netdev fairlead-guard")?.contains("chain fl0123456789ab"))
     })?;
-    let send = |from: &fairlead_e2e_lab::Namespace, to: &str| -> Result<()> {
-        let socket = from.run(|| UdpSocket::bind("0.0.0.0:0"))??;
-        socket.send_to(&[8, 0, 0, 0, 0, 0, 76, 0], to)?;
-        Ok(())
-    };
     for round in 1..=2 {
-        send(cluster.ns(1), "192.0.2.1:4789")?;
-        send(&pod.ns, "192.0.2.1:4789")?;
+        for from in [cluster.ns(1), &pod.ns] {
+            send_datagram(from, "192.0.2.1:4789".parse()?)?;
+        }
         // By way of lo the source is the address that it is sent to.
         let socket = ns.run(|| UdpSocket::bind("192.0.2.1:0"))??;
         // The kernel tells the sender of a packet that was dropped on its way in only where it looks.
@@ -47,6 +43,8 @@ fn dropped_packets_are_counted_by_reason_and_go_on_when_rules_are_written_anew()
             let rules = nft(ns, "list ruleset")?;
             Ok(rules.contains("tunnel-taken") && rules.contains("jump guard"))
         })?;
+        // Its next look tells the new counters from the old ones.
+        agent.wait_passes(2)?;
     }
     Ok(())
 }
