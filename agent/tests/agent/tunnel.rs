@@ -1,10 +1,10 @@
 //! Mode `vxlan` in nftables: who may speak to the tunnel's port, and that nobody translates or tracks
 //! what nodes say to each other there.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use anyhow::{Context, Result};
-use fairlead_e2e_lab::{Namespace, nft};
+use fairlead_e2e_lab::{Namespace, nft, send_datagram};
 
 use crate::frame;
 use crate::harness::{Cluster, ip, pod};
@@ -42,16 +42,6 @@ fn heard(ns: &Namespace) -> Result<u64> {
     counted(ns, "inet spy input", "udp")
 }
 
-/// One datagram from `ns`; what becomes of it is for others to say.
-fn send(ns: &Namespace, to: SocketAddr) -> Result<()> {
-    let any: IpAddr = if to.is_ipv4() {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    };
-    send_from(ns, (any, 0).into(), &[to])
-}
-
 /// Datagrams from one address.
 fn send_from(ns: &Namespace, from: SocketAddr, to: &[SocketAddr]) -> Result<()> {
     let socket = ns.run(|| UdpSocket::bind(from))??;
@@ -77,11 +67,11 @@ fn the_tunnels_port_takes_packets_from_nodes_alone_and_counts_the_others() -> Re
     let dropped = || counted(ns, "inet fairlead tunnel-taken", "saddr !=");
 
     for to in both(&cluster, 0) {
-        send(cluster.ns(1), (to, PORT).into())?;
+        send_datagram(cluster.ns(1), (to, PORT).into())?;
     }
     agent.wait("both packets of a node", || Ok(heard(ns)? == 2))?;
     for to in both(&cluster, 0) {
-        send(cluster.ns(2), (to, PORT).into())?;
+        send_datagram(cluster.ns(2), (to, PORT).into())?;
     }
     agent.wait("both packets of a stranger", || Ok(dropped()? == 2))?;
     assert_eq!(heard(ns)?, 2);
@@ -89,7 +79,7 @@ fn the_tunnels_port_takes_packets_from_nodes_alone_and_counts_the_others() -> Re
     // A node too may speak only to the address that nodes know each other by.
     ip(ns, "address add 203.0.113.7/32 dev lo")?;
     ip(cluster.ns(1), "route add 203.0.113.7 via 192.0.2.1")?;
-    send(cluster.ns(1), "203.0.113.7:4789".parse()?)?;
+    send_datagram(cluster.ns(1), "203.0.113.7:4789".parse()?)?;
     agent.wait("a packet to another address", || {
         Ok(counted(ns, "inet fairlead tunnel-taken", "\tcounter")? == 1)
     })?;
@@ -102,7 +92,7 @@ fn the_tunnels_port_takes_packets_from_nodes_alone_and_counts_the_others() -> Re
     })?;
     assert_eq!(dropped()?, 2, "counters go on");
     for to in both(&cluster, 0) {
-        send(cluster.ns(2), (to, PORT).into())?;
+        send_datagram(cluster.ns(2), (to, PORT).into())?;
     }
     agent.wait("packets of the new node", || Ok(heard(ns)? == 4))
 }
@@ -223,12 +213,12 @@ fn a_pod_cannot_send_to_the_tunnel_of_any_node() -> Result<()> {
     let guard = |part: &str| counted(ns, "netdev fairlead-guard guard", part);
     for number in [0, 1] {
         for to in both(&cluster, number) {
-            send(&pod.ns, (to, PORT).into())?;
+            send_datagram(&pod.ns, (to, PORT).into())?;
         }
     }
     agents[0].wait("four packets to nodes", || Ok(guard("daddr")? == 4))?;
     // By the gateway's address, which no node is known by, and hidden behind a second tag.
-    send(&pod.ns, "169.254.1.1:4789".parse()?)?;
+    send_datagram(&pod.ns, "169.254.1.1:4789".parse()?)?;
     agents[0].wait("one to the gateway", || {
         Ok(counted(ns, "inet fairlead tunnel-taken", "saddr !=")? == 1)
     })?;
@@ -243,7 +233,7 @@ fn a_pod_cannot_send_to_the_tunnel_of_any_node() -> Result<()> {
     // Tunnels of its own to elsewhere are a pod's own business.
     let outside = both(&cluster, 2);
     for to in outside {
-        send(&pod.ns, (to, PORT).into())?;
+        send_datagram(&pod.ns, (to, PORT).into())?;
     }
     agents[0].wait("packets to the world", || Ok(heard(cluster.ns(2))? == 2))
 }
@@ -262,7 +252,7 @@ fn a_service_is_no_way_from_a_pod_to_the_tunnel_of_a_node() -> Result<()> {
         ns,
         "add rule ip service nat ip daddr 10.96.0.7 udp dport 53 dnat to 192.0.2.2:4789",
     )?;
-    send(&pod.ns, "10.96.0.7:53".parse()?)?;
+    send_datagram(&pod.ns, "10.96.0.7:53".parse()?)?;
     agent.wait("the packet behind the translation", || {
         Ok(counted(ns, "inet fairlead tunnel-passes", "counter")? == 1)
     })?;
