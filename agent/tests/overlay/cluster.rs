@@ -120,6 +120,15 @@ impl Cluster {
     }
 }
 
+/// The family that carries the tunnel over an underlay unless the configuration says otherwise.
+pub(crate) fn outer(underlay: Families) -> Family {
+    if underlay.has(Family::V4) {
+        Family::V4
+    } else {
+        Family::V6
+    }
+}
+
 /// The address of a node's VXLAN device: the network address of its first range of the family.
 pub(crate) fn device_ip(number: usize, family: Family) -> IpAddr {
     let number = u16::try_from(number).unwrap_or(u16::MAX);

@@ -28,7 +28,7 @@ impl Stage {
         let four = subnets([2, 2], [1500, 1500]);
         let (cluster, agents) = Cluster::ready(Families::Dual, &four, "")?;
         let pods = pods(&cluster)?;
-        wait_mesh(&pods.iter().collect::<Vec<_>>())?;
+        wait_mesh(&pods)?;
         Ok(Self {
             cluster,
             agents,

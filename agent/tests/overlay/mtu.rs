@@ -136,7 +136,7 @@ fn a_change_of_the_underlays_mtu_reaches_running_pods() -> Result<()> {
     for (underlay, overhead) in FAMILIES {
         let (cluster, agents) = Cluster::ready(underlay, &PAIR, "")?;
         let pods = pods(&cluster)?;
-        wait_mesh(&pods.iter().collect::<Vec<_>>())?;
+        wait_mesh(&pods)?;
         for subnet in 0..2 {
             cluster.net.set_mtu(subnet, 1400)?;
         }
@@ -183,7 +183,7 @@ fn the_mtu_may_be_given() -> Result<()> {
     let (cluster, _agents) = Cluster::ready(Families::V4, &PAIR, "mtu: 1300")?;
     let pods = pods(&cluster)?;
     assert_eq!(pods[0].mtu()?, 1300);
-    wait_mesh(&pods.iter().collect::<Vec<_>>())?;
+    wait_mesh(&pods)?;
     no_black_hole(&pods, &[1280, 1300])
 }
 

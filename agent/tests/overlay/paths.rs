@@ -9,7 +9,7 @@ use fairlead_e2e_lab::{
     wait_refused,
 };
 
-use crate::cluster::{Cluster, PAIR, THREE, name, object, ranges};
+use crate::cluster::{Cluster, PAIR, THREE, name, object, outer, ranges};
 
 /// A pod on each node.
 pub(crate) fn pods(cluster: &Cluster) -> Result<Vec<Pod>> {
@@ -36,7 +36,7 @@ fn all_reach_all(underlay: Families, tunnel: &str) -> Result<()> {
     let (cluster, _agents) =
         Cluster::ready(underlay, &THREE, &format!("vxlan: {{tunnel: {tunnel}}}"))?;
     let pods = pods(&cluster)?;
-    wait_mesh(&pods.iter().collect::<Vec<_>>())?;
+    wait_mesh(&pods)?;
     for family in Family::ALL {
         for (from, to) in [(0, 1), (0, 2), (2, 1)] {
             let seen = source_seen(&pods[from].ns, pods[to].service(family)?)?;
@@ -89,7 +89,7 @@ fn one_family(underlay: Families, family: usize) -> Result<()> {
     let _agents = cluster.start_all("")?;
     let pods = pods(&cluster)?;
     ensure!(pods.iter().all(|pod| pod.ips.len() == 1));
-    wait_mesh(&pods.iter().collect::<Vec<_>>())
+    wait_mesh(&pods)
 }
 
 #[test]
@@ -107,11 +107,7 @@ fn assert_encapsulated(underlay: Families, network: &str, vni: u32, port: u16) -
     let (cluster, _agents) = Cluster::ready(underlay, &PAIR, network)?;
     let pods = pods(&cluster)?;
     let capture = Capture::new(&cluster.net.router, "sub1")?;
-    let outer = if underlay == Families::V6 {
-        Family::V6
-    } else {
-        Family::V4
-    };
+    let outer = outer(underlay);
     for family in Family::ALL {
         wait_reach(&pods[0].ns, pods[1].service(family)?)?;
         let inner = (pods[0].ip(family)?, pods[1].ip(family)?);

@@ -68,7 +68,7 @@ fn a_node_without_address_or_range_is_told_and_the_rest_works() -> Result<()> {
     agents[0].wait_condition("node blank has no IPv4 address")?;
     agents[0].wait_condition("node bare has no pod range (spec.podCIDRs is empty)")?;
     let pods = pods(&cluster)?;
-    wait_mesh(&pods.iter().collect::<Vec<_>>())
+    wait_mesh(&pods)
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn working() -> Result<(Cluster, Vec<Agent>, Vec<Pod>)> {
 }
 
 fn mesh(pods: &[Pod]) -> Result<()> {
-    wait_mesh(&pods.iter().collect::<Vec<_>>())
+    wait_mesh(pods)
 }
 
 /// Waits until node 0 is as it was, but for numbers of links.

@@ -1,10 +1,9 @@
 //! The outer flow is nobody's to translate: neither tracked nor masqueraded, whatever rules a node has.
 
 use anyhow::Result;
-use fairlead_cni_netlink::Family;
 use fairlead_e2e_lab::{Capture, Families, LIMIT, Namespace, counted, wait_mesh};
 
-use crate::cluster::{Cluster, PAIR, nft};
+use crate::cluster::{Cluster, PAIR, nft, outer};
 use crate::paths::pods;
 
 /// Counts outer packets that connection tracking has seen, and those that it has not.
@@ -37,16 +36,12 @@ fn with_rules(underlay: Families, rules: &str) -> Result<()> {
         count_tracked(&node.ns)?;
     }
     let pods = pods(&cluster)?;
-    wait_mesh(&pods.iter().collect::<Vec<_>>())?;
+    wait_mesh(&pods)?;
     for node in &cluster.net.nodes {
         assert_eq!(counted(&node.ns, "tracked")?, 0);
         assert!(counted(&node.ns, "untracked")? > 0);
     }
-    let outer = if underlay == Families::V6 {
-        Family::V6
-    } else {
-        Family::V4
-    };
+    let outer = outer(underlay);
     let ends = (cluster.host(0).ip(outer)?, cluster.host(1).ip(outer)?);
     capture.wait(LIMIT, "outer packets between nodes", |frame| {
         frame.vxlan(4789)?;

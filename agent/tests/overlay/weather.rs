@@ -15,7 +15,7 @@ fn pods_talk_over_a_network_that_loses_packets() -> Result<()> {
         let (cluster, _agents) = Cluster::ready(underlay, &PAIR, "")?;
         let pods = pods(&cluster)?;
         let loss = Loss::new(&cluster.net.router, 10)?;
-        wait_mesh(&pods.iter().collect::<Vec<_>>())?;
+        wait_mesh(&pods)?;
         let before = loss.dropped()?;
         let to = pods[1].ip(Family::V4)?;
         let flow = Flow::start(&pods[0].ns, &pods[1].ns, to, 5001)?;

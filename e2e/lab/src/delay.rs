@@ -18,7 +18,7 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, ip};
 
 const DEVICE: &str = "delay";
 /// The routing table that leads into the device, and the priority of the rules that lead there: after
@@ -27,6 +27,8 @@ const TABLE: u32 = 100;
 const PRIORITY: u32 = 100;
 /// As large as the largest packet.
 const MTU: u16 = 65535;
+/// How many packets the device keeps until the relay reads them.
+const QUEUE: u32 = 100_000;
 /// How long the relay waits before it looks whether to stop.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -54,6 +56,8 @@ impl<'a> Delay<'a> {
         let device = router.run(tun)??;
         let mut netlink = router.netlink()?;
         route_into(&mut netlink)?;
+        // The relay may have to wait for a processor; no packet is lost meanwhile.
+        ip(router, &format!("link set {DEVICE} txqueuelen {QUEUE}"))?;
         let mut rules = Vec::new();
         for family in Family::ALL {
             for link in links {

@@ -1,5 +1,6 @@
 //! Pods, attached as a container runtime does it.
 
+use std::borrow::Borrow;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -112,9 +113,9 @@ impl Pod {
 }
 
 /// Waits until each of `pods` reaches each other and itself, at all its addresses.
-pub fn wait_mesh(pods: &[&Pod]) -> Result<()> {
-    for from in pods {
-        for to in pods {
+pub fn wait_mesh<P: Borrow<Pod>>(pods: &[P]) -> Result<()> {
+    for from in pods.iter().map(Borrow::borrow) {
+        for to in pods.iter().map(Borrow::borrow) {
             for ip in &to.ips {
                 wait_reach(&from.ns, (*ip, POD_PORT).into())
                     .with_context(|| format!("from {}", from.id))?;
