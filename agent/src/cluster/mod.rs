@@ -1,13 +1,14 @@
 //! The index over the cluster's nodes: who is where, which ranges are whose, and what contradicts.
 //!
-//! Pure: nodes go in, a [`View`] comes out. It is computed anew from all nodes each time, so there
-//! is nothing in it that could be stale.
+//! Pure: nodes go in, a [`View`] comes out. It is computed anew from all nodes whenever one of them is
+//! another, so there is nothing in it that could be stale.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use fairlead_kubeapi::Node;
 use ipnetwork::IpNetwork;
@@ -45,6 +46,37 @@ pub struct View {
     pub told: Option<String>,
     /// What contradicts.
     pub conditions: Vec<Condition>,
+}
+
+/// Makes views, and hands out the last one again for as long as nothing in it would be different.
+#[derive(Debug, Default)]
+pub struct Viewer {
+    /// What the last view was made of.
+    seen: Option<(Arc<Nodes>, Vec<LocalAddress>)>,
+    last: Arc<View>,
+}
+
+impl Viewer {
+    /// The [`view`] of these; the same one as before unless it differs.
+    pub fn view(
+        &mut self,
+        nodes: &Arc<Nodes>,
+        own: &str,
+        source: &AddressSource,
+        local: &[LocalAddress],
+    ) -> Arc<View> {
+        let same = |(seen, addresses): &(Arc<Nodes>, Vec<LocalAddress>)| {
+            Arc::ptr_eq(seen, nodes) && addresses == local
+        };
+        if !self.seen.as_ref().is_some_and(same) {
+            let now = view(nodes, own, source, local);
+            if now != *self.last {
+                self.last = Arc::new(now);
+            }
+            self.seen = Some((Arc::clone(nodes), local.to_vec()));
+        }
+        Arc::clone(&self.last)
+    }
 }
 
 /// Makes the view of the node called `own` over `nodes`; `local` are that node's addresses.

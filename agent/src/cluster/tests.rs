@@ -136,3 +136,42 @@ fn this_nodes_own_address_comes_from_its_kernel_where_only_that_knows() {
     let view = view(&nodes, "n1", &source, &local);
     assert_eq!(view.own.unwrap().addresses.published(), "198.51.100.1");
 }
+
+#[test]
+fn a_view_is_handed_out_again_until_something_in_it_is_different() {
+    let of = |ranges: &[&str]| {
+        let nodes = [
+            node("n1", &["192.0.2.1"], &["10.244.1.0/24"]),
+            node("n2", &["192.0.2.2"], ranges),
+        ];
+        Arc::new(
+            nodes
+                .map(|node| (node.name.clone(), node))
+                .into_iter()
+                .collect::<Nodes>(),
+        )
+    };
+    let source = AddressSource::Interface("eth0".parse().unwrap());
+    let local = |ip: &str| LocalAddress {
+        link: "eth0".parse().unwrap(),
+        ip: ip.parse().unwrap(),
+    };
+    let mut viewer = Viewer::default();
+    let mut see = |nodes: &Arc<Nodes>, ip| viewer.view(nodes, "n1", &source, &[local(ip)]);
+
+    let nodes = of(&["10.244.2.0/24"]);
+    let first = see(&nodes, "192.0.2.1");
+    assert_eq!(first.peers.len(), 1);
+    assert!(Arc::ptr_eq(&first, &see(&nodes, "192.0.2.1")));
+    // Another object with nothing new in it.
+    let nodes = of(&["10.244.2.0/24"]);
+    assert!(Arc::ptr_eq(&first, &see(&nodes, "192.0.2.1")));
+
+    let moved = see(&nodes, "192.0.2.7");
+    assert_eq!(
+        moved.own.as_ref().unwrap().addresses.v4,
+        Some("192.0.2.7".parse().unwrap())
+    );
+    let nodes = of(&["10.244.2.0/24", "10.244.7.0/24"]);
+    assert_eq!(see(&nodes, "192.0.2.7").peers[0].ranges.len(), 2);
+}

@@ -20,7 +20,7 @@ use fairlead_cni_netlink::{Event, Netlink};
 use fairlead_cni_node::Mode;
 use ipnetwork::IpNetwork;
 
-use crate::cluster::{View, view};
+use crate::cluster::{View, Viewer};
 use crate::conditions::{Board, Condition, Finder};
 use crate::config::Config;
 use crate::error::AgentError;
@@ -63,6 +63,7 @@ pub struct Reconciler {
     nft: Nft,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
+    viewer: Viewer,
     sysctls: sysctl::Keeper,
     network: Network,
     nftables: nftables::Keeper,
@@ -93,6 +94,7 @@ impl Reconciler {
             nft: Nft::open()?,
             metrics,
             board,
+            viewer: Viewer::default(),
             sysctls: sysctl::Keeper::default(),
             network: Network::default(),
             nftables: nftables::Keeper::default(),
@@ -142,35 +144,29 @@ impl Reconciler {
 
     fn pass_with(&mut self, known: &Known, facts: &Facts, changed: bool, trouble: &mut Trouble) {
         let tunnel = self.config.network.mode == Mode::Vxlan;
-        let mut view = view(&known.nodes, &self.node, &self.config.address, &facts.local);
-        if tunnel {
-            // One address carries both families; the tunnel tells where there is not even that.
-            let is_moot = |c: &Condition| matches!(c, Condition::MissingAddress { .. });
-            view.conditions.retain(|condition| !is_moot(condition));
-        }
+        let view = self
+            .viewer
+            .view(&known.nodes, &self.node, &self.config.address, &facts.local);
+        // One address carries both families; the tunnel tells where there is not even that.
+        let is_moot = |c: &&Condition| tunnel && matches!(c, Condition::MissingAddress { .. });
+        let contradictions = view.conditions.iter().filter(|c| !is_moot(c));
         self.metrics
             .nodes
             .set(i64::try_from(known.nodes.len()).unwrap_or(i64::MAX));
-        self.board
-            .replace(Finder::Cluster, view.conditions.iter().cloned());
+        self.board.replace(Finder::Cluster, contradictions.cloned());
 
         self.sysctls.pass(&view, facts, &self.metrics, trouble);
         let bridges = bridge::conditions(&self.config.cni.conf_dir, |key| self.sysctls.read(key));
         for bridge in bridges {
             trouble.tell(bridge);
         }
-        // Who has seen this view need not compare it.
-        let view = match &self.outcome.view {
-            Some(last) if **last == view => Arc::clone(last),
-            _ => Arc::new(view),
-        };
         self.outcome.view = Some(Arc::clone(&view));
         // The tunnel is closed to strangers before it is there, and until it is gone.
         if tunnel {
             self.rules();
         }
         let (network, metrics) = (&self.config.network, &*self.metrics);
-        let given = (&*view, facts, changed);
+        let given = (&view, facts, changed);
         let routed = self
             .network
             .pass(&mut self.netlink, network, given, metrics, trouble);

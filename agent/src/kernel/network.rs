@@ -1,5 +1,7 @@
 //! The tunnel and the routes, in the order in which they need each other.
 
+use std::sync::Arc;
+
 use fairlead_cni_netlink::{Event, Netlink};
 use fairlead_cni_node::Mode;
 
@@ -10,12 +12,13 @@ use crate::cluster::View;
 use crate::config;
 use crate::metrics::Metrics;
 use crate::overlay::{self, Given, Raised};
-use crate::routes::{self, reach, wanted::wanted};
+use crate::routes::{self, reach, wanted};
 
 /// Keeps what leads to the other nodes.
 #[derive(Debug, Default)]
 pub struct Network {
     reach: reach::Asker,
+    wanted: wanted::Planner,
     routes: routes::Keeper,
     overlay: overlay::Keeper,
 }
@@ -45,31 +48,38 @@ impl Network {
         &mut self,
         netlink: &mut Netlink,
         config: &config::Network,
-        (view, facts, changed): (&View, &Facts, bool),
+        (view, facts, changed): (&Arc<View>, &Facts, bool),
         metrics: &Metrics,
         trouble: &mut Trouble,
     ) -> bool {
-        let Some(reachable) = trouble.value(self.reach.ask(netlink, view, changed)) else {
+        if trouble
+            .value(self.reach.ask(netlink, view, changed))
+            .is_none()
+        {
             return false;
-        };
+        }
         let Some(next_hops) = trouble.value(routes::apply::next_hops(netlink)) else {
             return false;
         };
         let tunnel = (config.mode == Mode::Vxlan).then_some(config.vxlan.tunnel);
-        let mut wanted = wanted(view, reachable, tunnel);
+        let wanted = self.wanted.plan(view, &self.reach, tunnel);
         let given = Given {
             view,
             facts,
-            reachable,
+            reach: &self.reach,
             next_hops: next_hops.as_deref().unwrap_or_default(),
             metrics,
         };
         let overlay = &mut self.overlay;
         let raised = match tunnel {
-            Some(_) => overlay.raise(netlink, &config.vxlan, given, &mut wanted, trouble),
+            Some(_) => overlay.raise(netlink, &config.vxlan, given, &wanted, trouble),
             None => Raised::Down,
         };
         let standing = (next_hops.as_deref(), !matches!(raised, Raised::Unknown));
+        let wanted = match &raised {
+            Raised::Up { routes, .. } => Arc::clone(routes),
+            Raised::Down | Raised::Unknown => wanted,
+        };
         let routed = self
             .routes
             .pass(netlink, wanted, standing, metrics, trouble);

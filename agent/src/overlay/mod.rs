@@ -5,39 +5,44 @@
 //! device is ours, as the device is. Routes are added to those that [`crate::routes`] keeps: a range that
 //! changes between a direct way and the tunnel is one replaced route.
 //!
+//! [`plan`] remembers what followed from all of that, which is most of a pass's work, until it would be different.
 //! A pass has two halves around that of the routes: [`Keeper::raise`] makes what routes need,
 //! [`Keeper::settle`] removes what they need no longer.
 
 pub mod device;
 pub mod mtu;
 pub mod peers;
+pub mod plan;
 pub mod tables;
 
-use fairlead_cni_netlink::{Event, LinkIndex, Netlink, NextHop, Route};
+use std::sync::Arc;
+
+use fairlead_cni_netlink::{Event, LinkIndex, Netlink, NextHop};
 use fairlead_cni_node::owned::OVERLAY_NEXTHOP_IDS;
-use fairlead_cni_overlay::{Change, Wanted, diff, wanted};
+use fairlead_cni_overlay::{Change, Wanted, diff};
 
 use crate::cluster::View;
 use crate::config::Vxlan;
 use crate::kernel::facts::Facts;
 use crate::kernel::trouble::Trouble;
 use crate::metrics::Metrics;
-use crate::routes::reach::Reachable;
+use crate::routes::reach::Asker;
 use crate::routes::wanted::Wanted as Routes;
 use device::{Device, Kept};
 use mtu::Paths;
 use peers::Ends;
+use plan::{Known, Planner};
 use tables::Dump;
 
 /// What a pass has to know of everything else.
 #[derive(Debug, Clone, Copy)]
 pub struct Given<'a> {
     /// The cluster.
-    pub view: &'a View,
+    pub view: &'a Arc<View>,
     /// This node's links and addresses.
     pub facts: &'a Facts,
     /// How other nodes are reached.
-    pub reachable: &'a Reachable,
+    pub reach: &'a Asker,
     /// All nexthop objects.
     pub next_hops: &'a [NextHop],
     /// Where to count.
@@ -47,10 +52,12 @@ pub struct Given<'a> {
 /// What [`Keeper::raise`] came to.
 #[derive(Debug)]
 pub enum Raised {
-    /// The tunnel stands, and its routes are among those that are wanted.
+    /// The tunnel stands.
     Up {
         /// The device.
         link: LinkIndex,
+        /// All routes that are wanted, those through the tunnel among them.
+        routes: Arc<Routes>,
         /// What is to be removed in the end.
         last: Vec<Change>,
         /// What the places in it are about.
@@ -65,25 +72,28 @@ pub enum Raised {
 /// Keeps the tunnel.
 #[derive(Debug, Default)]
 pub struct Keeper {
+    /// What is planned.
+    plan: Planner,
     /// What was wanted last, and where.
-    wanted: Option<(LinkIndex, Wanted)>,
+    wanted: Option<(LinkIndex, Arc<Wanted>)>,
     /// The MTU of pods in bytes, while it is known.
     pods_mtu: Option<u32>,
 }
 
 impl Keeper {
-    /// Makes the device and what the routes through it need, and adds those to `routes`.
+    /// Makes the device and what the routes through it need. `routes` are those that lead past it.
     pub fn raise(
         &mut self,
         netlink: &mut Netlink,
         config: &Vxlan,
         given: Given<'_>,
-        routes: &mut Routes,
+        routes: &Arc<Routes>,
         trouble: &mut Trouble,
     ) -> Raised {
-        let tunnelled = std::mem::take(&mut routes.tunnelled);
+        let reachable = given.reach.answers();
+        let tunnelled = &routes.tunnelled;
         self.pods_mtu = None;
-        let Some(ends) = Ends::of(given.view, given.reachable, config, &tunnelled, trouble) else {
+        let Some(ends) = Ends::of(given.view, reachable, config, tunnelled, trouble) else {
             return Raised::Unknown;
         };
         let Some(paths) = Paths::of(&ends, given.facts, routes, trouble) else {
@@ -99,11 +109,12 @@ impl Keeper {
             }
             Kept::Unknown => return Raised::Unknown,
         };
-        let peers = paths.peers(&ends);
         let Some(dump) = trouble.value(Dump::read(netlink, link, given.next_hops)) else {
             return Raised::Unknown;
         };
-        let wanted = wanted(&ends.own(), &peers, &dump.ids());
+        let known = Known::new(given.view, given.reach, link, paths);
+        let plan = self.plan.plan(known, &ends, &dump.ids(), routes);
+        let (wanted, routes) = (Arc::clone(&plan.wanted), Arc::clone(&plan.routes));
         peers::tell(&wanted.faults, trouble);
         let changes = diff(&wanted, &dump.actual());
         let before = self.wanted.as_ref();
@@ -119,17 +130,13 @@ impl Keeper {
             trouble,
         );
         let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        given.metrics.peers_wanted.set(gauge(peers.len()));
+        given.metrics.peers_wanted.set(gauge(ends.others.len()));
         let standing = wanted.fdb.len().saturating_sub(refused);
         given.metrics.peers_actual.set(gauge(standing));
-        for (range, way) in &wanted.routes {
-            let mut route = Route::by_next_hop(*range, way.next_hop);
-            (route.source, route.mtu) = (ends.source(*range), way.mtu);
-            routes.insert(route);
-        }
         self.wanted = Some((link, wanted));
         Raised::Up {
             link,
+            routes,
             last: changes.last,
             dump,
         }
@@ -155,7 +162,10 @@ impl Keeper {
         metrics: &Metrics,
         trouble: &mut Trouble,
     ) {
-        if let Raised::Up { link, last, dump } = raised {
+        if let Raised::Up {
+            link, last, dump, ..
+        } = raised
+        {
             tables::write(netlink, *link, last, dump, false, metrics, trouble);
         }
     }

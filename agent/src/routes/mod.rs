@@ -12,6 +12,7 @@ pub mod reach;
 pub mod wanted;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use fairlead_cni_netlink::{Netlink, NextHop, Route, RouteKey, RouteKind, Target};
 use fairlead_cni_node::owned::{NEXTHOP_IDS, OVERLAY_NEXTHOP_IDS, ROUTE_PROTOCOL};
@@ -48,7 +49,7 @@ fn is_tunnelled(route: &Route) -> bool {
 /// Keeps the routes.
 #[derive(Debug, Default)]
 pub struct Keeper {
-    wanted: Option<Wanted>,
+    wanted: Option<Arc<Wanted>>,
     /// Keys at which routes of ours have stood since the start.
     held: BTreeSet<RouteKey>,
 }
@@ -76,7 +77,7 @@ impl Keeper {
     pub fn pass(
         &mut self,
         netlink: &mut Netlink,
-        mut wanted: Wanted,
+        mut wanted: Arc<Wanted>,
         (standing, tunnel_known): (Option<&[NextHop]>, bool),
         metrics: &Metrics,
         trouble: &mut Trouble,
@@ -89,10 +90,13 @@ impl Keeper {
             Some(standing) => {
                 let ours = standing.iter().filter(|hop| next_hops::is_ours(hop));
                 let ours: Vec<NextHop> = ours.cloned().collect();
-                next_hops::plan(&mut wanted.routes, &ours)
+                next_hops::plan(&wanted.routes, &ours)
             }
             None => next_hops::Plan::default(),
         };
+        if plan.has_objects() {
+            plan.redirect(&mut Arc::make_mut(&mut wanted).routes);
+        }
         let done = self.write(netlink, &wanted, (&plan, tunnel_known), metrics, trouble);
         for family in ["ipv4", "ipv6"] {
             let of_family = wanted

@@ -55,10 +55,24 @@ pub type Reachable = BTreeMap<IpAddr, Reach>;
 #[derive(Debug, Default)]
 pub struct Asker {
     answers: Reachable,
+    /// How often an answer was another than before.
+    turns: u64,
 }
 
 impl Asker {
-    /// The answers for all addresses of the peers of `view` that have pod ranges. Those from before are good
+    /// The answers, for all addresses of peers with pod ranges.
+    #[must_use]
+    pub const fn answers(&self) -> &Reachable {
+        &self.answers
+    }
+
+    /// A number that stays the same for as long as all answers do.
+    #[must_use]
+    pub const fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    /// Asks for all addresses of the peers of `view` that have pod ranges. Answers from before are good
     /// enough unless `changed`.
     ///
     /// # Errors
@@ -69,13 +83,14 @@ impl Asker {
         netlink: &mut Netlink,
         view: &View,
         changed: bool,
-    ) -> Result<&Reachable, NetlinkError> {
+    ) -> Result<(), NetlinkError> {
         let asked: Vec<IpAddr> = asked(view).collect();
         let is_open = |address: &&IpAddr| changed || !self.answers.contains_key(address);
         let open: Vec<IpAddr> = asked.iter().filter(is_open).copied().collect();
         if self.answers.len() != asked.len() {
             let asked: BTreeSet<IpAddr> = asked.into_iter().collect();
             self.answers.retain(|address, _| asked.contains(address));
+            self.turns += 1;
         }
         for (address, answer) in open.iter().zip(netlink.routes_to(&open)?) {
             let reach = match reach(answer) {
@@ -85,9 +100,12 @@ impl Asker {
                     before: self.answers.get(address).and_then(Reach::way).copied(),
                 },
             };
-            self.answers.insert(*address, reach);
+            if self.answers.get(address) != Some(&reach) {
+                self.answers.insert(*address, reach);
+                self.turns += 1;
+            }
         }
-        Ok(&self.answers)
+        Ok(())
     }
 }
 

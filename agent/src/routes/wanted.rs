@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use fairlead_cni_netlink::{Route, RouteKey};
 use fairlead_cni_node::owned::ROUTE_PROTOCOL;
 use ipnetwork::IpNetwork;
 
-use super::reach::{Reach, Reachable};
+use super::reach::{Asker, Reach, Reachable};
 use crate::cluster::{Member, View};
 use crate::conditions::Condition;
 use crate::config::Tunnel;
@@ -26,6 +27,27 @@ pub struct Wanted {
 /// Metric of the routes that refuse packets to unused addresses of this node's own ranges: behind
 /// every other route, so that a bridge with the same range wins.
 pub const UNREACHABLE_METRIC: u32 = 0xfff0_0000;
+
+/// Says what should stand, and hands out the same again for as long as nothing in it would be different.
+#[derive(Debug, Default)]
+pub struct Planner {
+    last: Option<(Arc<View>, u64, Arc<Wanted>)>,
+}
+
+impl Planner {
+    /// What is [`wanted`] for `view` by the answers of `reach`. `tunnel` is the same each time.
+    pub fn plan(&mut self, view: &Arc<View>, reach: &Asker, tunnel: Option<Tunnel>) -> Arc<Wanted> {
+        if let Some((seen, turns, wanted)) = &self.last
+            && Arc::ptr_eq(seen, view)
+            && *turns == reach.turns()
+        {
+            return Arc::clone(wanted);
+        }
+        let wanted = Arc::new(wanted(view, reach.answers(), tunnel));
+        self.last = Some((Arc::clone(view), reach.turns(), Arc::clone(&wanted)));
+        wanted
+    }
+}
 
 /// What should stand for `view`; without a tunnel all ranges need a direct way.
 #[must_use]

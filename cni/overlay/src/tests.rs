@@ -426,3 +426,19 @@ fn entries_that_are_not_as_we_make_them_are_overwritten_or_removed() {
         ]
     );
 }
+
+#[test]
+fn ids_allow_what_stands_and_what_is_missing_but_nobody_elses() {
+    let mut kernel = Kernel::default();
+    let wanted = wanted(&own(), &[peer(1, [2]), peer(2, [4])], &kernel.ids()).next_hops;
+    assert!(kernel.ids().allow(&wanted));
+    kernel.next_hops.clone_from(&wanted);
+    assert!(kernel.ids().allow(&wanted));
+    kernel.next_hops.remove(&100);
+    assert!(kernel.ids().allow(&wanted));
+    kernel.next_hops.insert(100, "10.244.9.0".parse().unwrap());
+    assert!(!kernel.ids().allow(&wanted));
+    kernel.next_hops.remove(&100);
+    kernel.foreign.insert(100);
+    assert!(!kernel.ids().allow(&wanted));
+}

@@ -54,6 +54,17 @@ pub struct Ids {
     pub taken: BTreeSet<u32>,
 }
 
+impl Ids {
+    /// Whether `next_hops` can stand: no id is another's, or leads elsewhere.
+    #[must_use]
+    pub fn allow(&self, next_hops: &BTreeMap<u32, IpAddr>) -> bool {
+        let may = |(id, gateway): (&u32, &IpAddr)| {
+            !self.taken.contains(id) && self.kept.get(id).is_none_or(|kept| kept == gateway)
+        };
+        self.taken.is_empty() && self.kept == *next_hops || next_hops.iter().all(may)
+    }
+}
+
 /// Why a peer, or a part of it, cannot be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {

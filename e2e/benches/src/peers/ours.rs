@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
-use fairlead_agent::cluster::{Nodes, view};
+use fairlead_agent::cluster::{Nodes, Viewer};
 use fairlead_agent::config::Config;
 use fairlead_agent::kernel::facts::Facts;
 use fairlead_agent::kernel::network::Network;
@@ -27,7 +27,8 @@ pub(super) struct Programmed {
     _node: Node,
     netlink: Netlink,
     config: Config,
-    nodes: Nodes,
+    nodes: Arc<Nodes>,
+    viewer: Viewer,
     network: Network,
     metrics: Arc<Metrics>,
 }
@@ -53,7 +54,8 @@ impl Programmed {
             netlink: node.ns.netlink()?,
             _node: node,
             config: Config::parse("network: {mode: vxlan}")?,
-            nodes,
+            nodes: Arc::new(nodes),
+            viewer: Viewer::default(),
             network: Network::default(),
             metrics: Arc::new(Metrics::new()),
         })
@@ -65,17 +67,18 @@ impl Programmed {
         match work {
             Work::Moved => {
                 let other = address(u16::MAX).into();
-                if let Some(node) = self.nodes.get_mut(&moved) {
+                if let Some(node) = Arc::make_mut(&mut self.nodes).get_mut(&moved) {
                     node.internal_ips = vec![other];
                 }
             }
-            Work::Gone => drop(self.nodes.remove(&moved)),
+            Work::Gone => drop(Arc::make_mut(&mut self.nodes).remove(&moved)),
             Work::Flannel | Work::Cold | Work::Quiet | Work::Asked => {}
         }
         let before = self.written();
         let watch = Watch::start(UsageWho::RUSAGE_THREAD)?;
         let facts = Facts::read(&mut self.netlink)?;
-        let view = view(&self.nodes, NAME, &self.config.address, &facts.local);
+        let address = &self.config.address;
+        let view = self.viewer.view(&self.nodes, NAME, address, &facts.local);
         let mut trouble = Trouble::new(&self.metrics);
         let (config, given) = (&self.config.network, (&view, &facts, work == Work::Asked));
         let (netlink, metrics) = (&mut self.netlink, &*self.metrics);
