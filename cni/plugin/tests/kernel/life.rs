@@ -1,6 +1,7 @@
 //! The life of attachments beyond the straight way: broken states, repetition, STATUS, GC, many at once.
 
-use fairlead_cni_netlink::{Family, LinkChange, LinkName, Mac, Neighbour, Netlink, NewLink, Peer};
+use fairlead_cni_netlink::{Family, LinkChange, LinkName, Mac, Neighbour, Netlink};
+use fairlead_e2e_lab::{Namespace, ip};
 use serde_json::{Value, json};
 
 use crate::node::{Container, Node, address, container};
@@ -104,17 +105,7 @@ fn del_of_what_was_never_added_succeeds() {
 fn an_interface_of_the_name_is_an_error_and_stays() {
     for (node, conf) in roles() {
         let pod = container("c1");
-        let peer = Peer {
-            name: LinkName::new("x").unwrap(),
-            netns: None,
-            mac: None,
-            mtu: None,
-        };
-        pod.ns
-            .netlink()
-            .unwrap()
-            .add_link(&NewLink::veth(LinkName::new("eth0").unwrap(), peer))
-            .unwrap();
+        ip(&pod.ns, "link add eth0 type veth peer name x").unwrap();
         let before = node.state(network(&conf));
         let error = node.add(&pod, &conf).unwrap_err();
         assert_eq!(error.code, 100);
@@ -148,19 +139,13 @@ fn a_failed_add_gives_its_addresses_back() {
             .find(|l| l["sandbox"].is_null() && l["name"] != "cni0")
             .unwrap()["name"]
             .clone();
-        let name = LinkName::new(name.as_str().unwrap()).unwrap();
+        let name = name.as_str().unwrap();
         node.del(&pod, &conf).unwrap();
-        let peer = Peer {
-            name: LinkName::new("x").unwrap(),
-            netns: None,
-            mac: None,
-            mtu: None,
-        };
-        node.host
-            .netlink()
-            .unwrap()
-            .add_link(&NewLink::veth(name.clone(), peer))
-            .unwrap();
+        ip(
+            &node.host,
+            &format!("link add {name} type veth peer name x"),
+        )
+        .unwrap();
         let before = node.state(network(&conf));
         let error = node.add(&pod, &conf).unwrap_err();
         assert_eq!(error.code, 100);
@@ -184,7 +169,7 @@ fn a_second_add_without_del_is_an_error_and_changes_nothing() {
         before.assert_same(&node.state(network(&conf)), "after the second ADD");
         // The same container in another namespace: its addresses are held already.
         let twin = Container {
-            ns: fairlead_e2e_lab::Namespace::new("twin").unwrap(),
+            ns: Namespace::new("twin").unwrap(),
             id: "c1".to_owned(),
         };
         let error = node.add(&twin, &conf).unwrap_err();
