@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use fairlead_cni_netlink::{AddressFlags, Scope};
-use fairlead_e2e_lab::wait_until;
+use fairlead_e2e_lab::wait_settled;
 use nix::libc;
 
 use crate::node::{Container, Node, container};
@@ -31,16 +30,7 @@ fn check_asks_for_its_own_pod_whatever_there_is_beside_it() {
     let pod = container("c1");
     let result = node.add(&pod, &conf).unwrap();
     // Until then there is more to tell about the pod every moment.
-    wait_until(
-        Duration::from_secs(20),
-        "the link-local address is sure",
-        || {
-            let addresses = pod.ns.netlink()?.addresses()?;
-            let own = addresses.iter().find(|a| a.scope == Scope::Link);
-            Ok(own.is_some_and(|own| !own.flags.contains(AddressFlags::TENTATIVE)))
-        },
-    )
-    .unwrap();
+    wait_settled(&pod.ns, "eth0").unwrap();
     let alone = told(&node, &pod, &result);
     assert!(alone > 0);
     let others: Vec<Container> = (0..20).map(|n| container(&format!("o{n}"))).collect();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fairlead_cni_netlink::nft::{DataType, KeyType, Nft, Set, TableFamily, TableName};
-use fairlead_cni_netlink::{Address, Sysctl};
+use fairlead_cni_netlink::{Address, AddressFlags, Sysctl};
 pub(crate) use fairlead_e2e_lab::Failure;
 use fairlead_e2e_lab::{
     Namespace, Snapshot, link_plugin, plugin_call, run_plugin, serve_echo, wait_reach, wait_settled,
@@ -209,6 +209,12 @@ impl Node {
     pub(crate) fn assert_pods_talk(&self, conf: &Value) -> [Container; 2] {
         let pods = ["one", "other"].map(container);
         let results = [0, 1].map(|pod: usize| self.add(&pods[pod], conf).unwrap());
+        for (pod, result) in pods.iter().zip(&results) {
+            let all = pod.ns.netlink().unwrap().addresses().unwrap();
+            let own = all.iter().find(|a| a.ip.ip() == address(result, false));
+            let sure = !own.unwrap().flags.contains(AddressFlags::TENTATIVE);
+            assert!(sure, "an address can be used as soon as ADD tells it");
+        }
         let _echo = serve_echo(&pods[1].ns, 7).unwrap();
         for v4 in [true, false] {
             let to = SocketAddr::new(address(&results[1], v4), 7);
