@@ -65,6 +65,8 @@ impl Viewer {
         source: &AddressSource,
         local: &[LocalAddress],
     ) -> Arc<View> {
+        // They come and go with pods, and matter only where they say who this node is.
+        let local = if source.is_local() { local } else { &[] };
         let same = |(seen, addresses): &(Arc<Nodes>, Vec<LocalAddress>)| {
             Arc::ptr_eq(seen, nodes) && addresses == local
         };
