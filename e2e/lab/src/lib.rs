@@ -1,4 +1,4 @@
-//! Nodes as bare network namespaces, for fast tests of the plugin and the agent.
+//! Nodes as bare network namespaces, and on them agents, plugins and pods, for fast tests of both programs.
 //!
 //! Everything is made fresh, belongs to one test and is gone when its value is dropped. What a process
 //! leaves behind when it is killed is removed by the next process that makes a namespace.
