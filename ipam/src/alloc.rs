@@ -17,7 +17,7 @@ pub(crate) struct Known {
 }
 
 /// The address to give out after `last`, or none when the set is exhausted. `known` are at most `most`
-/// addresses, each once; those outside of the set are skipped. `reserved` is never given out.
+/// addresses, each once; those outside of the set are skipped.
 ///
 /// n addresses are not to be taken, so one of the next n + 1 on the ring is free, or the ring is
 /// shorter: a map of that window is enough for a set of any size.
@@ -25,7 +25,6 @@ pub(crate) fn next(
     set: &RangeSet,
     last: Option<IpAddr>,
     (known, most): (impl Iterator<Item = Known> + Clone, usize),
-    reserved: &[IpAddr],
 ) -> Option<IpAddr> {
     let size = set.size();
     let start = last
@@ -40,7 +39,7 @@ pub(crate) fn next(
         })
     };
     let specials = set.ranges().iter().flat_map(crate::Range::specials);
-    let never: Vec<IpAddr> = specials.chain(reserved.iter().copied()).collect();
+    let never: Vec<IpAddr> = specials.collect();
 
     let window = size.min((most + never.len()) as u128 + 1);
     let mut taken = vec![false; usize::try_from(window).unwrap_or(usize::MAX)];

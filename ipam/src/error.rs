@@ -87,7 +87,7 @@ pub enum IpamError {
     Special {
         /// What was requested.
         address: IpAddr,
-        /// `gateway`, `network address`, `broadcast address`, `subnet-router anycast address`, `reserved address`.
+        /// `gateway`, `network address`, `broadcast address`, `subnet-router anycast address`.
         role: &'static str,
         /// The subnet that it belongs to.
         subnet: IpNetwork,

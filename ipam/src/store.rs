@@ -31,8 +31,6 @@ pub struct Request<'a> {
     pub sets: &'a [RangeSet],
     /// Addresses that must be among them, [`crate::Config::requested`].
     pub requested: &'a [IpAddr],
-    /// Addresses of the node itself, never given out.
-    pub reserved: &'a [IpAddr],
 }
 
 /// One address for an attachment.
@@ -249,7 +247,7 @@ impl Store<'_> {
         let mut chosen = Vec::with_capacity(request.sets.len());
         for (index, set) in request.sets.iter().enumerate() {
             if let Some(at) = requested.iter().position(|a| set.range_of(*a).is_some()) {
-                chosen.push(self.take_requested(set, requested.remove(at), request.reserved)?);
+                chosen.push(self.take_requested(set, requested.remove(at))?);
                 continue;
             }
             let last = self.table.header().last.get(index).copied().flatten();
@@ -257,9 +255,7 @@ impl Store<'_> {
                 let Usage { range, held, .. } = self.usage_of(set);
                 IpamError::Exhausted { range, held }
             };
-            chosen.push(
-                alloc::next(set, last, known.clone(), request.reserved).ok_or_else(exhausted)?,
-            );
+            chosen.push(alloc::next(set, last, known.clone()).ok_or_else(exhausted)?);
         }
         if requested.is_empty() {
             return Ok(chosen);
@@ -270,21 +266,15 @@ impl Store<'_> {
         })
     }
 
-    fn take_requested(
-        &self,
-        set: &RangeSet,
-        address: IpAddr,
-        reserved: &[IpAddr],
-    ) -> Result<IpAddr> {
-        if let Some(range) = set.range_of(address) {
-            let reserved = reserved.contains(&address).then_some("reserved address");
-            if let Some(role) = range.special(address).or(reserved) {
-                return Err(IpamError::Special {
-                    address,
-                    role,
-                    subnet: range.subnet(),
-                });
-            }
+    fn take_requested(&self, set: &RangeSet, address: IpAddr) -> Result<IpAddr> {
+        if let Some(range) = set.range_of(address)
+            && let Some(role) = range.special(address)
+        {
+            return Err(IpamError::Special {
+                address,
+                role,
+                subnet: range.subnet(),
+            });
         }
         let Some((slot, entry)) = self
             .table

@@ -41,7 +41,6 @@ fn a_full_disk_is_named_and_everything_held_stays_held() {
             netns: None,
             sets,
             requested,
-            reserved: &[],
         };
         let mut store = Store::open(dir.path(), &config.network, &env)?;
         store.allocate(&request, SystemTime::now()).map(|_| owner)

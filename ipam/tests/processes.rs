@@ -33,7 +33,6 @@ fn work(dir: &Path, worker: &str) {
             netns: None,
             sets,
             requested,
-            reserved: &[],
         };
         let mut store = Store::open(dir, &config.network, &env).unwrap();
         assert_eq!(

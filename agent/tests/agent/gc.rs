@@ -97,7 +97,6 @@ impl Leases {
             netns: Some(netns),
             sets: &config.sets,
             requested: &config.requested,
-            reserved: &[],
         };
         self.store()?.allocate(&request, SystemTime::now())?;
         Ok(())

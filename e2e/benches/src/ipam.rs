@@ -77,7 +77,6 @@ fn ours(home: &Path, netns: &Path, leases: usize, times: usize) -> Result<(Sampl
             netns,
             sets,
             requested,
-            reserved: &[],
         };
         store.allocate(&request, SystemTime::now())?;
         Ok(())

@@ -110,7 +110,6 @@ fn only_addresses_whose_namespace_lives_are_taken_over() {
         netns: None,
         sets: &config.sets,
         requested: &[],
-        reserved: &[],
     };
     let got = store.allocate(&request, SystemTime::now()).unwrap();
     assert_eq!(

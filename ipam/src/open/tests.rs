@@ -21,7 +21,6 @@ fn add(store: &mut Store<'_>, config: &Config, container: &str) -> std::net::IpA
         netns: None,
         sets,
         requested,
-        reserved: &[],
     };
     store.allocate(&request, SystemTime::now()).unwrap()[0]
         .address

@@ -76,7 +76,7 @@ fn owner(name: &str) -> Owner {
 
 /// ADD of `name` in a namespace of that name.
 fn add(store: &mut Store<'_>, fake: &Fake, name: &str, sets: &[RangeSet]) -> Result<Vec<IpAddr>> {
-    add_requested(store, fake, name, sets, &[], &[])
+    add_requested(store, fake, name, sets, &[])
 }
 
 fn add_requested(
@@ -85,7 +85,6 @@ fn add_requested(
     name: &str,
     sets: &[RangeSet],
     requested: &[IpAddr],
-    reserved: &[IpAddr],
 ) -> Result<Vec<IpAddr>> {
     let (owner, netns) = (owner(name), fake.born(name));
     let request = Request {
@@ -93,7 +92,6 @@ fn add_requested(
         netns: Some(&netns),
         sets,
         requested,
-        reserved,
     };
     let assigned = store.allocate(&request, SystemTime::UNIX_EPOCH + Duration::from_secs(9))?;
     Ok(assigned
@@ -115,7 +113,6 @@ fn an_attachment_gets_one_address_of_each_set_in_their_order() {
         netns: Some(&netns),
         sets: &sets,
         requested: &[],
-        reserved: &[],
     };
     let got = store.allocate(&request, SystemTime::UNIX_EPOCH).unwrap();
     assert_eq!(got[0].address, "fd00::2/64".parse().unwrap());
@@ -194,7 +191,7 @@ fn the_network_address_of_a_pod_range_is_given_to_no_pod() {
         store.retain(|_| false).unwrap();
     }
     for (network, legal) in networks.iter().zip(&sets) {
-        let asked = add_requested(&mut store, &fake, "asks", &sets, &[*network], &[]);
+        let asked = add_requested(&mut store, &fake, "asks", &sets, &[*network]);
         let text = asked.unwrap_err().to_string();
         assert!(
             text.starts_with(&format!(
@@ -240,7 +237,6 @@ fn a_reboot_frees_what_no_living_namespace_confirms() {
         netns: None,
         sets: &sets,
         requested: &[],
-        reserved: &[],
     };
     store.allocate(&request, SystemTime::UNIX_EPOCH).unwrap();
     fake.dies("gone");
@@ -281,14 +277,7 @@ fn requested_addresses_are_given_or_refused_by_name() {
     let sets = sets(&["10.0.0.0/29", "fd00::/64"]);
     let mut ask = |name: &str, requested: &[&str]| {
         let requested: Vec<IpAddr> = requested.iter().map(|text| ip(text)).collect();
-        add_requested(
-            &mut store,
-            &fake,
-            name,
-            &sets,
-            &requested,
-            &[ip("10.0.0.4")],
-        )
+        add_requested(&mut store, &fake, name, &sets, &requested)
     };
     assert_eq!(
         ask("a", &["fd00::77", "10.0.0.6"]).unwrap(),
@@ -302,10 +291,6 @@ fn requested_addresses_are_given_or_refused_by_name() {
     assert_eq!(
         refused(&["10.0.0.1"]),
         "requested address 10.0.0.1 is the gateway of 10.0.0.0/29; choose another one"
-    );
-    assert_eq!(
-        refused(&["10.0.0.4"]),
-        "requested address 10.0.0.4 is the reserved address of 10.0.0.0/29; choose another one"
     );
     assert_eq!(
         refused(&["10.0.0.5", "10.0.0.3", "192.0.2.1"]),

@@ -145,7 +145,6 @@ impl Own {
             netns: Some(&netns),
             sets: &self.config.sets,
             requested: &self.config.requested,
-            reserved: &[],
         };
         let mut store = Store::open(&self.config.data_dir, &self.config.network, &env)?;
         let taken = store.allocate(&request, SystemTime::now())?;
