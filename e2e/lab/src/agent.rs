@@ -50,6 +50,12 @@ impl Agent {
         })
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has said so far.
     #[must_use]
     pub fn log(&self) -> String {
@@ -140,7 +146,7 @@ impl Agent {
 
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) -> Result<()> {
-        let pid = self.child.id().to_string();
+        let pid = self.pid().to_string();
         let status = Command::new("kill").args([name, &pid]).status()?;
         ensure!(status.success(), "kill {name} {pid}");
         Ok(())

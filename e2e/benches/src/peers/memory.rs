@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use fairlead_cni_netlink::{Family, RouteFilter};
 use fairlead_cni_node::owned::ROUTE_PROTOCOL;
-use fairlead_e2e_lab::wait_until;
+use fairlead_e2e_lab::{Agent, wait_until};
 
 use super::{Node, OWN, address, range};
 use crate::subject::Programs;
@@ -28,15 +27,6 @@ pub(crate) struct Memory {
     pub(crate) resident: u64,
     /// The most until then.
     pub(crate) peak: u64,
-}
-
-struct Agent(Child);
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Runs an agent until it has made all its routes.
@@ -65,15 +55,7 @@ pub(super) fn measure(programs: &Programs, peers: u16) -> Result<Memory> {
     )?;
     let config = home.path().join("agent.yaml");
     fs::write(&config, text)?;
-    let log = fs::File::create(home.path().join("log"))?;
-    let agent = node
-        .ns
-        .command(&programs.agent()?.display().to_string())
-        .args(["run", "--config"])
-        .arg(&config)
-        .stderr(Stdio::from(log))
-        .spawn()?;
-    let agent = Agent(agent);
+    let agent = Agent::start(&programs.agent()?, &node.ns, &config, &[])?;
     let mut netlink = node.ns.netlink()?;
     let filter = RouteFilter {
         protocol: Some(ROUTE_PROTOCOL),
@@ -82,10 +64,10 @@ pub(super) fn measure(programs: &Programs, peers: u16) -> Result<Memory> {
     wait_until(LIMIT, "all routes stand", || {
         Ok(netlink.routes_where(filter)?.len() > usize::from(peers))
     })
-    .with_context(|| fs::read_to_string(home.path().join("log")).unwrap_or_default())?;
+    .with_context(|| agent.log())?;
     // A few passes that find nothing to do, which is what an agent does all day.
     std::thread::sleep(REST);
-    let status = fs::read_to_string(format!("/proc/{}/status", agent.0.id()))?;
+    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid()))?;
     let of = |key: &str| -> Result<u64> {
         let line = status
             .lines()

@@ -1,30 +1,19 @@
 //! The agent on a node, with a folder of Node objects as its source.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use fairlead_e2e_lab::{Underlay, wait_until};
+use anyhow::Result;
+use fairlead_e2e_lab::Underlay;
 use serde_json::{Value, json};
 
 use super::way::range;
 use crate::subject::Programs;
 
-const LIMIT: Duration = Duration::from_mins(1);
-
-/// A running agent; killed when dropped.
+/// An agent, and its folders.
 #[derive(Debug)]
 pub(super) struct Agent {
-    child: Child,
+    process: fairlead_e2e_lab::Agent,
     home: PathBuf,
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Agent {
@@ -74,25 +63,16 @@ impl Agent {
         });
         let file = home.join("agent.yaml");
         std::fs::write(&file, config.to_string())?;
-        let program = programs.agent()?;
-        let child = underlay.nodes[number]
-            .ns
-            .command(program.to_str().context("a path in UTF-8")?)
-            .arg("run")
-            .arg("--config")
-            .arg(file)
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(home.join("log"))?)
-            .spawn()
-            .with_context(|| format!("run {}", program.display()))?;
-        Ok(Self { child, home })
+        let ns = &underlay.nodes[number].ns;
+        let process = fairlead_e2e_lab::Agent::start(&programs.agent()?, ns, &file, &[])?;
+        Ok(Self { process, home })
     }
 
     /// The plugin's configuration from the list that it writes.
     pub(super) fn conf(&self) -> Result<Value> {
         let list = self.home.join("conf/05-fairlead.conflist");
-        wait_until(LIMIT, "the agent writes its list", || Ok(list.exists()))
-            .with_context(|| std::fs::read_to_string(self.home.join("log")).unwrap_or_default())?;
+        let written = || Ok(list.exists());
+        self.process.wait("the agent writes its list", written)?;
         let list: Value = serde_json::from_str(&std::fs::read_to_string(list)?)?;
         let mut conf = list["plugins"][0].clone();
         conf["name"] = list["name"].clone();
