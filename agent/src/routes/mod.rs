@@ -5,6 +5,7 @@
 //! [`next_hops`] stand between routes and gateways. Routes through the tunnel are added by
 //! [`crate::overlay`] to what is wanted. The kernel owns the state: nothing is flushed at start or stop.
 
+pub mod alike;
 pub mod apply;
 pub mod diff;
 pub mod next_hops;

@@ -4,8 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use fairlead_cni_netlink::{LinkIndex, Netlink, NetlinkError, Path, Route, RouteKind, Target};
+use fairlead_cni_netlink::{
+    Family, LinkIndex, Netlink, NetlinkError, Path, Route, RouteFilter, RouteKind, Target,
+};
+use ipnetwork::IpNetwork;
 
+use super::alike::alike;
 use crate::cluster::View;
 
 /// The way to an address.
@@ -50,6 +54,9 @@ impl Reach {
 /// The kernel's answers for the addresses of all peers.
 pub type Reachable = BTreeMap<IpAddr, Reach>;
 
+/// Up to this many addresses are each asked for, which is less work than reading all routes and rules.
+const FEW: usize = 256;
+
 /// Asks the kernel, and only again once it has told of a change: thousands of questions in each pass
 /// would cost more than all the rest of it.
 #[derive(Debug, Default)]
@@ -92,8 +99,8 @@ impl Asker {
             self.answers.retain(|address, _| asked.contains(address));
             self.turns += 1;
         }
-        for (address, answer) in open.iter().zip(netlink.routes_to(&open)?) {
-            let reach = match reach(answer) {
+        for (address, answer) in open.iter().zip(answers(netlink, &open)?) {
+            let reach = match answer {
                 Ok(reach) => reach,
                 Err(reason) => Reach::Not {
                     reason,
@@ -115,6 +122,47 @@ pub(super) fn asked(view: &View) -> impl Iterator<Item = IpAddr> + '_ {
         .iter()
         .filter(|peer| !peer.ranges.is_empty())
         .flat_map(|peer| peer.addresses.iter())
+}
+
+/// The kernel's answer to each of `addresses`. Of many, one is asked for in place of all that no route and no rule
+/// tells apart.
+fn answers(
+    netlink: &mut Netlink,
+    addresses: &[IpAddr],
+) -> Result<Vec<Result<Reach, String>>, NetlinkError> {
+    if addresses.len() <= FEW {
+        let answers = netlink.routes_to(addresses)?;
+        return Ok(answers.into_iter().map(reach).collect());
+    }
+    let alike = alike(prefixes(netlink, addresses)?, addresses);
+    let asked: BTreeSet<usize> = alike.iter().copied().collect();
+    let firsts: Vec<IpAddr> = asked.iter().map(|place| addresses[*place]).collect();
+    let answers = netlink.routes_to(&firsts)?.into_iter().map(reach);
+    let known: BTreeMap<usize, Result<Reach, String>> = asked.into_iter().zip(answers).collect();
+    // A refusal names the address.
+    let refused = |place: &usize| known[&alike[*place]].is_err();
+    let places: Vec<usize> = (0..addresses.len()).filter(refused).collect();
+    let again: Vec<IpAddr> = places.iter().map(|place| addresses[*place]).collect();
+    let mut answers: Vec<_> = alike.iter().map(|first| known[first].clone()).collect();
+    for (place, answer) in places.into_iter().zip(netlink.routes_to(&again)?) {
+        answers[place] = reach(answer);
+    }
+    Ok(answers)
+}
+
+/// All by which the kernel tells `addresses` apart: the destinations of its routes in all tables, and of its rules.
+fn prefixes(netlink: &mut Netlink, addresses: &[IpAddr]) -> Result<Vec<IpNetwork>, NetlinkError> {
+    let mut prefixes = Vec::new();
+    for (family, v4) in [(Family::V4, true), (Family::V6, false)] {
+        if !addresses.iter().any(|address| address.is_ipv4() == v4) {
+            continue;
+        }
+        let routes = netlink.routes_where(RouteFilter::all(family))?;
+        prefixes.extend(routes.into_iter().map(|route| route.destination));
+        let rules = netlink.rules(family)?;
+        prefixes.extend(rules.into_iter().filter_map(|rule| rule.to));
+    }
+    Ok(prefixes)
 }
 
 fn reach(answer: Result<Route, NetlinkError>) -> Result<Reach, String> {

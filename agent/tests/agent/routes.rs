@@ -294,6 +294,23 @@ fn many(cluster: &Cluster, n: u16) -> Result<()> {
     )
 }
 
+#[test]
+fn routes_and_rules_of_their_own_set_some_of_many_peers_apart() -> Result<()> {
+    let cluster = Cluster::new(1)?;
+    let ns = cluster.ns(0);
+    ip(ns, "route add 198.18.0.0/15 dev eth0")?;
+    ip(ns, "route add 198.18.0.7 via 192.0.2.254")?;
+    ip(ns, "rule add to 198.18.0.9 prohibit")?;
+    many(&cluster, 300)?;
+    let agent = cluster.ready(0, "resyncPeriod: 1h")?;
+    agent.wait("298 routes", || Ok(routed(ns)? == 298))?;
+    agent.wait_condition("node m7 at 198.18.0.7")?;
+    agent.wait_condition("cannot look up route to 198.18.0.9")?;
+    ip(ns, "route del 198.18.0.7")?;
+    ip(ns, "rule del to 198.18.0.9 prohibit")?;
+    agent.wait("all routes", || Ok(routed(ns)? == 300))
+}
+
 fn objects(cluster: &Cluster) -> Result<usize> {
     Ok(cluster.ns(0).netlink()?.next_hops()?.len())
 }
