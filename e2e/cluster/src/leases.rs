@@ -69,7 +69,6 @@ impl LeaseFile {
             }),
             sets: &config.sets,
             requested: &[],
-            reserved: &[],
         };
         self.store()?.allocate(&request, SystemTime::now())?;
         Ok(())
