@@ -24,6 +24,9 @@ pub(crate) const PEERS: [u16; 2] = [1000, 5000];
 /// Ranges of the node whose address changes.
 const RANGES: u16 = 16;
 
+/// How long the kernel has to free a namespace with thousands of entries, which it does on anyone's time.
+const FREED: Duration = Duration::from_secs(2);
+
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
@@ -122,10 +125,13 @@ pub(crate) fn measure(programs: &Programs, quick: bool, report: &mut Report) -> 
         let mut rows = ours.map(|work| PeersRow::new(peers, work));
         for _ in 0..rounds {
             theirs.add(flannel::program(peers)?);
+            std::thread::sleep(FREED);
             let mut agent = ours::Programmed::new(peers)?;
             for row in &mut rows {
                 row.add(agent.does(row.work)?);
             }
+            drop(agent);
+            std::thread::sleep(FREED);
         }
         report.peers(theirs);
         for row in rows {
