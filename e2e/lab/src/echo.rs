@@ -163,12 +163,7 @@ pub fn wait_refused(ns: &Namespace, to: SocketAddr) -> Result<()> {
 /// Whether the service at `to` answers a UDP packet from `ns` within a second; lost ones are repeated.
 pub fn can_reach_udp(ns: &Namespace, to: SocketAddr) -> Result<bool> {
     let asked = ns.run(|| {
-        let any: IpAddr = if to.is_ipv4() {
-            [0; 4].into()
-        } else {
-            Ipv6Addr::UNSPECIFIED.into()
-        };
-        let socket = UdpSocket::bind((any, 0))?;
+        let socket = udp_socket(to)?;
         socket.set_read_timeout(Some(PATIENCE / 5))?;
         let end = Instant::now() + PATIENCE;
         let mut buffer = [0; 256];
@@ -182,6 +177,15 @@ pub fn can_reach_udp(ns: &Namespace, to: SocketAddr) -> Result<bool> {
         Ok::<_, std::io::Error>(false)
     })?;
     Ok(asked?)
+}
+
+/// A UDP socket of the family of `to`, on any port.
+pub(crate) fn udp_socket(to: SocketAddr) -> std::io::Result<UdpSocket> {
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => [0; 4].into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    UdpSocket::bind((any, 0))
 }
 
 /// The address in an answer, when it is one to our question.

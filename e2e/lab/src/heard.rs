@@ -1,10 +1,11 @@
 //! Whether datagrams come by, told by counters instead of by waiting.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
 
 use crate::count::counted;
+use crate::echo::udp_socket;
 use crate::namespace::{Namespace, nft};
 use crate::wait::{LIMIT, wait_until};
 
@@ -45,11 +46,7 @@ impl Drop for Heard<'_> {
 
 /// Sends a datagram from `from`; what becomes of it is for others to say.
 pub fn send_datagram(from: &Namespace, to: SocketAddr) -> Result<()> {
-    let any: IpAddr = match to {
-        SocketAddr::V4(_) => [0; 4].into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = from.run(|| UdpSocket::bind((any, 0)))??;
+    let socket = from.run(|| udp_socket(to))??;
     let _ = socket.send_to(b"heard?", to);
     Ok(())
 }

@@ -48,7 +48,7 @@ pub use loss::Loss;
 pub use namespace::{Namespace, ip, nft};
 pub use object::{Objects, node_name, node_object, pod_ranges};
 pub use plugin::{Failure, link_plugin, plugin_call, plugin_names, run_plugin};
-pub use pod::{POD_PORT, Pod, wait_mesh};
+pub use pod::{POD_PORT, Pod, first_plugin, wait_mesh};
 pub use program::program;
 pub use routed::{Families, Host, Routed, Subnet};
 pub use snapshot::Snapshot;

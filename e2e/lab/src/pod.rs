@@ -33,7 +33,7 @@ pub struct Pod {
 }
 
 /// The configuration for the first plugin of a list.
-pub(crate) fn first_plugin(list: &Path) -> Result<Value> {
+pub fn first_plugin(list: &Path) -> Result<Value> {
     let list: Value = serde_json::from_str(&std::fs::read_to_string(list)?)?;
     let mut conf = list["plugins"][0].clone();
     conf["name"] = list["name"].clone();

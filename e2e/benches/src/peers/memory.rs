@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use fairlead_cni_netlink::{Family, RouteFilter};
 use fairlead_cni_node::owned::ROUTE_PROTOCOL;
-use fairlead_e2e_lab::{Agent, wait_until};
+use fairlead_e2e_lab::{Agent, node_name, node_object, wait_until};
 
 use super::{Node, OWN, address, range};
 use crate::subject::Programs;
@@ -38,12 +38,9 @@ pub(super) fn measure(programs: &Programs, peers: u16) -> Result<Memory> {
     fs::create_dir(&objects)?;
     for peer in 0..=peers {
         let address = if peer == 0 { OWN } else { address(peer) };
-        let object = format!(
-            "apiVersion: v1\nkind: Node\nmetadata: {{name: n{peer}}}\nspec: {{podCIDRs: ['{}']}}\n\
-             status: {{addresses: [{{type: InternalIP, address: {address}}}]}}\n",
-            range(peer, 0)?
-        );
-        fs::write(objects.join(format!("n{peer}.yaml")), object)?;
+        let name = node_name(peer);
+        let object = node_object(&name, &[address.into()], &[range(peer, 0)?.to_string()]);
+        fs::write(objects.join(format!("{name}.yaml")), object)?;
     }
     let mut text = format!(
         "node: {{name: n0}}\nnetwork: {{mode: vxlan}}\nresyncPeriod: 1s\nrunDir: {at}/run\ngc: {{enabled: false}}\n\

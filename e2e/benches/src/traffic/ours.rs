@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use fairlead_e2e_lab::Underlay;
+use fairlead_e2e_lab::{Underlay, first_plugin, node_name, node_object};
 use serde_json::{Value, json};
 
 use super::way::range;
@@ -27,12 +27,9 @@ impl Agent {
         let objects = home.join("objects");
         std::fs::create_dir(&objects)?;
         for (node, number) in underlay.nodes.iter().zip(0..) {
-            let object = json!({
-                "apiVersion": "v1", "kind": "Node", "metadata": {"name": format!("n{number}")},
-                "spec": {"podCIDRs": [range(number)]},
-                "status": {"addresses": [{"type": "InternalIP", "address": node.v4}]},
-            });
-            std::fs::write(objects.join(format!("n{number}.yaml")), object.to_string())?;
+            let name = node_name(number);
+            let object = node_object(&name, &[node.v4.into()], &[range(number)]);
+            std::fs::write(objects.join(format!("{name}.yaml")), object)?;
         }
         (0..underlay.nodes.len())
             .map(|number| Self::start(underlay, number, programs, home, offload))
@@ -73,10 +70,6 @@ impl Agent {
         let list = self.home.join("conf/05-fairlead.conflist");
         let written = || Ok(list.exists());
         self.process.wait("the agent writes its list", written)?;
-        let list: Value = serde_json::from_str(&std::fs::read_to_string(list)?)?;
-        let mut conf = list["plugins"][0].clone();
-        conf["name"] = list["name"].clone();
-        conf["cniVersion"] = list["cniVersion"].clone();
-        Ok(conf)
+        first_plugin(&list)
     }
 }
