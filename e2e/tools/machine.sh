@@ -33,6 +33,9 @@ package() {
 }
 package gcc gcc
 package jq jq
+package clang-14 clang-14
+package llvm-strip-14 llvm-14
+[ -e /usr/include/bpf/bpf_helpers.h ] || packages+=(libbpf-dev)
 [ -e /usr/include/stdlib.h ] || packages+=(libc6-dev)
 if [ "$purpose" = lab ]; then
   package bash bash

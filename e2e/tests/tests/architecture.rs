@@ -29,10 +29,16 @@ enum Layer {
 const HOUSE: &[(&str, Layer, &[&str])] = &[
     ("fairlead-cni-spec", Layer::Pure, &[]),
     ("fairlead-cni-node", Layer::Pure, &[]),
-    ("fairlead-kubeapi", Layer::Pure, &[]),
+    ("fairlead-netpol-model", Layer::Pure, &[]),
+    ("fairlead-kubeapi", Layer::Pure, &["fairlead-netpol-model"]),
     ("fairlead-cni-overlay", Layer::Pure, &[]),
     ("fairlead-cni-netlink", Layer::Io, &[]),
     ("fairlead-ipam", Layer::Io, &["fairlead-cni-spec"]),
+    (
+        "fairlead-netpol-datapath",
+        Layer::Io,
+        &["fairlead-netpol-model"],
+    ),
     (
         "fairlead-cni-plugin",
         Layer::Shell,
@@ -53,6 +59,8 @@ const HOUSE: &[(&str, Layer, &[&str])] = &[
             "fairlead-cni-spec",
             "fairlead-ipam",
             "fairlead-kubeapi",
+            "fairlead-netpol-datapath",
+            "fairlead-netpol-model",
         ],
     ),
     (
@@ -63,6 +71,8 @@ const HOUSE: &[(&str, Layer, &[&str])] = &[
             "fairlead-cni-node",
             "fairlead-cni-spec",
             "fairlead-ipam",
+            "fairlead-kubeapi",
+            "fairlead-netpol-model",
         ],
     ),
     ("fairlead-e2e-lab", Layer::EndToEnd, &[]),

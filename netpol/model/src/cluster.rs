@@ -1,0 +1,170 @@
+//! What of the cluster `NetworkPolicy` looks at: pods, namespaces and policies, as plain values.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnetwork::IpNetwork;
+
+/// Labels of one object.
+pub type Labels = BTreeMap<Arc<str>, Arc<str>>;
+
+/// Names a pod, or a policy, in the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name {
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its name there.
+    pub name: Arc<str>,
+}
+
+/// Protocols that have ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// IP protocol 6.
+    Tcp,
+    /// IP protocol 17.
+    Udp,
+    /// IP protocol 132.
+    Sctp,
+}
+
+/// A port of a container that has a name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamedPort {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its number.
+    pub port: u16,
+}
+
+/// What a pod may send from beside its own addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Sources {
+    /// Nothing else.
+    #[default]
+    Own,
+    /// These too.
+    Also(Arc<[IpNetwork]>),
+    /// Anything.
+    Any,
+}
+
+/// A pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pod {
+    /// Its namespace and name.
+    pub name: Name,
+    /// Its UID: a later pod of the same name is another pod.
+    pub uid: Arc<str>,
+    /// The node that it was bound to; empty before.
+    pub node: Arc<str>,
+    /// Its labels.
+    pub labels: Labels,
+    /// Its addresses as its status tells them.
+    pub addresses: Vec<IpAddr>,
+    /// It uses its node's network: it is the node, and no selector matches it.
+    pub host_network: bool,
+    /// Its phase is Succeeded or Failed: its addresses may be another's by now.
+    pub finished: bool,
+    /// Ports that policies may name.
+    pub named_ports: Vec<NamedPort>,
+    /// What it may send from.
+    pub sources: Sources,
+}
+
+/// A namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its labels.
+    pub labels: Labels,
+}
+
+/// One requirement of a selector (`matchExpressions`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Requirement {
+    /// The label is there with one of these values.
+    In(Arc<str>, Vec<Arc<str>>),
+    /// The label is not there, or has none of these values.
+    NotIn(Arc<str>, Vec<Arc<str>>),
+    /// The label is there.
+    Exists(Arc<str>),
+    /// The label is not there.
+    DoesNotExist(Arc<str>),
+}
+
+/// A label selector; without requirements it matches everything. `matchLabels` are requirements of one value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Selector {
+    /// All must hold.
+    pub requirements: Vec<Requirement>,
+}
+
+/// A block of addresses without some inside it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IpBlock {
+    /// The block, without host bits.
+    pub cidr: IpNetwork,
+    /// What is not meant, each inside of `cidr`.
+    pub except: Vec<IpNetwork>,
+}
+
+/// One entry of `from` or `to`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Peer {
+    /// Pods by their labels, in namespaces by theirs.
+    Pods {
+        /// `namespaceSelector`; `None`: the policy's own namespace.
+        namespaces: Option<Selector>,
+        /// `podSelector`; absent it matches every pod.
+        pods: Selector,
+    },
+    /// Addresses, whoever has them.
+    Block(IpBlock),
+}
+
+/// One entry of `ports`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Port {
+    /// TCP unless told.
+    pub protocol: Protocol,
+    /// Which of its ports.
+    pub which: Ports,
+}
+
+/// The ports that an entry of `ports` means.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ports {
+    /// All of the protocol.
+    All,
+    /// From `port` to `endPort`, both included.
+    Range(u16, u16),
+    /// The port that the receiving pod gives this name.
+    Named(Arc<str>),
+}
+
+/// One rule of a direction: traffic is allowed that matches one of `peers` and one of `ports`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Rule {
+    /// Empty: every peer, pod or not.
+    pub peers: Vec<Peer>,
+    /// Empty: every port, and every protocol.
+    pub ports: Vec<Port>,
+}
+
+/// A `NetworkPolicy`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Its namespace and name.
+    pub name: Name,
+    /// Which pods of its namespace it selects.
+    pub pods: Selector,
+    /// `Some` when `policyTypes` has Ingress: the pods are isolated in it but for these rules.
+    pub ingress: Option<Vec<Rule>>,
+    /// The same for Egress.
+    pub egress: Option<Vec<Rule>>,
+}
