@@ -6,8 +6,34 @@ use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
-/// Labels of one object.
-pub type Labels = BTreeMap<Arc<str>, Arc<str>>;
+/// Labels of one object, in the order of their keys. One allocation, and none for those who share it: pods of one
+/// deployment have the same labels.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Labels(Arc<[(Arc<str>, Arc<str>)]>);
+
+impl Labels {
+    /// The value of the label `key`.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Arc<str>> {
+        let at = self.0.binary_search_by(|(known, _)| (**known).cmp(key));
+        at.ok().map(|at| &self.0[at].1)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        self.0.iter().map(|(key, value)| (key, value))
+    }
+}
+
+impl<K: Into<Arc<str>>, V: Into<Arc<str>>> FromIterator<(K, V)> for Labels {
+    /// Of two values for one key the later counts.
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        let pairs = pairs
+            .into_iter()
+            .map(|(key, value)| (key.into(), value.into()));
+        Self(pairs.collect::<BTreeMap<_, _>>().into_iter().collect())
+    }
+}
 
 /// Names a pod, or a policy, in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,7 +96,7 @@ pub struct Pod {
     /// Its phase is Succeeded or Failed: its addresses may be another's by now.
     pub finished: bool,
     /// Ports that policies may name.
-    pub named_ports: Vec<NamedPort>,
+    pub named_ports: Arc<[NamedPort]>,
     /// What it may send from.
     pub sources: Sources,
 }
