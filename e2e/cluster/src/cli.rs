@@ -64,6 +64,15 @@ enum Command {
         #[arg(long, default_value_t = 2)]
         procs: u8,
     },
+    /// Runs upstream's tests of `NetworkPolicy`: a chosen dozen.
+    PolicyTests {
+        /// All of them but those that need SCTP sockets.
+        #[arg(long)]
+        all: bool,
+        /// Tests at once.
+        #[arg(long, default_value_t = 2)]
+        procs: u8,
+    },
     /// Lets pods come and go while the agents collect leaked leases without a pause, and counts.
     Churn {
         #[command(flatten)]
@@ -203,6 +212,9 @@ pub fn run() -> Result<ExitCode> {
         Command::Check(chart) => demo::check(&load()?, &chart.chart_for_checks(), &progress)?,
         Command::E2e(selection) => upstream::e2e(&load()?, &selection, &progress)?,
         Command::Conformance { procs } => upstream::conformance(&load()?, procs, &progress)?,
+        Command::PolicyTests { all, procs } => {
+            upstream::policy(&load()?, all, procs, &progress)?;
+        }
         Command::Churn { chart, amount } => {
             churn::run(&load()?, chart.chart(), &amount, &progress)?;
         }

@@ -1,6 +1,7 @@
 //! Kubernetes' own end-to-end tests, run from the control plane's network.
 
 mod dns;
+mod policy;
 mod report;
 mod skipped;
 
@@ -16,6 +17,7 @@ use crate::plan::{Cluster, Member};
 use crate::progress::Progress;
 use crate::this;
 
+pub(crate) use policy::tests as policy;
 use report::Outcome;
 
 const LIMIT: Duration = Duration::from_hours(2);
@@ -46,7 +48,7 @@ pub(crate) fn conformance(cluster: &Cluster, procs: u8, progress: &Progress) -> 
     dns::install(cluster, progress)?;
     let selection = Selection {
         focus: r"\[sig-network\].*\[Conformance\]".to_owned(),
-        skip: skipped::pattern(),
+        skip: skipped::pattern(&skipped::SKIPPED),
         procs,
     };
     let outcomes = run(cluster, &selection, progress)?;

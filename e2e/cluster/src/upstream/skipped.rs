@@ -7,12 +7,13 @@ pub(super) type Skipped = (&'static str, &'static str);
 pub(super) const SKIPPED: [Skipped; 0] = [];
 
 /// A regular expression that fits all of them, or nothing.
-pub(super) fn pattern() -> String {
-    let parts: Vec<String> = SKIPPED.iter().map(|(name, _)| escaped(name)).collect();
+pub(super) fn pattern(skipped: &[Skipped]) -> String {
+    let parts: Vec<String> = skipped.iter().map(|(name, _)| escaped(name)).collect();
     parts.join("|")
 }
 
-fn escaped(text: &str) -> String {
+/// A name as a regular expression that fits it alone.
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {
         if !c.is_ascii_alphanumeric() && !c.is_whitespace() {
