@@ -10,6 +10,24 @@ use std::ops::RangeInclusive;
 /// of pods. Unassigned in the kernel's `rtnetlink.h` and in iproute2's `rt_protos`.
 pub const ROUTE_PROTOCOL: u8 = 76;
 
+/// Our folder in the BPF file system: pinned maps and programs.
+pub const BPF_DIR: &str = "/sys/fs/bpf/fairlead";
+
+/// The folder in there whose maps have the layout of this version.
+pub const BPF_LAYOUT: &str = "v1";
+
+/// Priority of our filters at `clsact`: before those of others, which go on judging what we allow.
+pub const FILTER_PRIORITY: u16 = 1;
+
+/// Handle of our filters.
+pub const FILTER_HANDLE: u32 = 0x464c;
+
+/// Names of our filters (`TCA_BPF_NAME`) begin so.
+pub const FILTER_NAME_PREFIX: &str = "fairlead_";
+
+/// The agent's nftables table, family `inet`, that asks the policy program about packets for the node.
+pub const POLICY_TABLE: &str = "fairlead-policy";
+
 /// The agent's nftables table, family `inet`.
 pub const AGENT_TABLE: &str = "fairlead";
 
@@ -90,6 +108,39 @@ pub const NODE_FILE_NAME: &str = "node.json";
 /// node is cleaned up.
 pub const AGENT_LOCK: &str = "agent.lock";
 
+/// The agent's policy socket, see [`crate::policy`].
+pub const POLICY_SOCKET: &str = "/run/fairlead/policy.sock";
+
+/// Its name in the agent's `runDir`.
+pub const POLICY_SOCKET_NAME: &str = "policy.sock";
+
+/// The folder beside the policy socket with a file for each attachment that policy is asked for, named like its
+/// host end: an [`Attach`](crate::policy::Attach) in JSON. Who puts policy on a link writes it, the agent or, with
+/// the agent away, the plugin; DEL removes it. So an agent that starts knows whose links there are.
+pub const ATTACHMENTS: &str = "attachments";
+
+/// Where BPF programs and maps are pinned unless configured otherwise.
+pub const BPF_DIR: &str = "/sys/fs/bpf/fairlead";
+
+/// The folder there for what has the layout that this release reads and writes.
+pub const BPF_LAYOUT: &str = "v1";
+
+/// File name of the pinned program that judges what comes from a pod, at the ingress of its host end.
+pub const BPF_FROM_POD: &str = "from_pod";
+
+/// File name of the pinned program that judges what goes to a pod, at the egress of its host end.
+pub const BPF_TO_POD: &str = "to_pod";
+
+/// File name of the pinned map of pods.
+pub const BPF_ENDPOINTS: &str = "endpoints";
+
+/// Priority of our filters on both hooks of a link's `clsact` queueing discipline: before everybody else, whose
+/// filters may end the search.
+pub const FILTER_PRIORITY: u16 = 1;
+
+/// Handle of our filters there.
+pub const FILTER_HANDLE: u32 = 1;
+
 /// Where the container runtime looks for CNI plugins unless configured otherwise.
 pub const BIN_DIR: &str = "/opt/cni/bin";
 
@@ -142,6 +193,11 @@ mod tests {
     #[test]
     fn the_node_file_is_in_the_run_directory_by_its_name() {
         assert_eq!(NODE_FILE, format!("{RUN_DIR}/{NODE_FILE_NAME}"));
+    }
+
+    #[test]
+    fn the_policy_socket_is_in_the_run_directory_by_its_name() {
+        assert_eq!(POLICY_SOCKET, format!("{RUN_DIR}/{POLICY_SOCKET_NAME}"));
     }
 
     #[test]
