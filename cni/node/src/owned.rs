@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 /// of pods. Unassigned in the kernel's `rtnetlink.h` and in iproute2's `rt_protos`.
 pub const ROUTE_PROTOCOL: u8 = 76;
 
-/// Our folder in the BPF file system: pinned maps and programs.
+/// Our folder in the BPF file system unless configured otherwise: pinned maps and programs.
 pub const BPF_DIR: &str = "/sys/fs/bpf/fairlead";
 
 /// The folder in there whose maps have the layout of this version.
@@ -119,12 +119,6 @@ pub const POLICY_SOCKET_NAME: &str = "policy.sock";
 /// the agent away, the plugin; DEL removes it. So an agent that starts knows whose links there are.
 pub const ATTACHMENTS: &str = "attachments";
 
-/// Where BPF programs and maps are pinned unless configured otherwise.
-pub const BPF_DIR: &str = "/sys/fs/bpf/fairlead";
-
-/// The folder there for what has the layout that this release reads and writes.
-pub const BPF_LAYOUT: &str = "v1";
-
 /// File name of the pinned program that judges what comes from a pod, at the ingress of its host end.
 pub const BPF_FROM_POD: &str = "from_pod";
 
@@ -133,13 +127,6 @@ pub const BPF_TO_POD: &str = "to_pod";
 
 /// File name of the pinned map of pods.
 pub const BPF_ENDPOINTS: &str = "endpoints";
-
-/// Priority of our filters on both hooks of a link's `clsact` queueing discipline: before everybody else, whose
-/// filters may end the search.
-pub const FILTER_PRIORITY: u16 = 1;
-
-/// Handle of our filters there.
-pub const FILTER_HANDLE: u32 = 1;
 
 /// Where the container runtime looks for CNI plugins unless configured otherwise.
 pub const BIN_DIR: &str = "/opt/cni/bin";
