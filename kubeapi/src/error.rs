@@ -2,19 +2,30 @@
 
 use thiserror::Error;
 
-/// Why a Kubernetes Node cannot be used.
+/// Why a Node, or a document of a file, cannot be used.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum NodeError {
     /// `metadata.name` is missing or empty.
     #[error("node without metadata.name")]
     NoName,
     /// Another kind of object, or another version.
-    #[error("expected apiVersion v1 and kind Node, NodeList or List, got {api_version:?} {kind:?}")]
+    #[error(
+        "expected kind Node, Pod or Namespace of apiVersion v1, NetworkPolicy of networking.k8s.io/v1, or a \
+         list of these, got {api_version:?} {kind:?}"
+    )]
     Kind {
         /// As given; empty when missing.
         api_version: String,
         /// As given; empty when missing.
         kind: String,
+    },
+    /// A field of the wrong type.
+    #[error("{kind}: {reason}")]
+    Shape {
+        /// The object's kind.
+        kind: String,
+        /// What the parser says.
+        reason: String,
     },
     /// A member of `spec.podCIDRs` is not `address/length`.
     #[error("node {node}: pod range {value:?} is not of the form address/length")]

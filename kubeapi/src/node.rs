@@ -167,14 +167,4 @@ mod tests {
             assert_eq!(item.into_nodes(None).unwrap().len(), 2);
         }
     }
-
-    #[test]
-    fn other_kinds_are_refused_by_name() {
-        let item: Item =
-            serde_json::from_value(json!({"apiVersion": "v1", "kind": "Pod"})).unwrap();
-        assert_eq!(
-            item.into_nodes(None).unwrap_err().to_string(),
-            "expected apiVersion v1 and kind Node, NodeList or List, got \"v1\" \"Pod\""
-        );
-    }
 }

@@ -19,6 +19,12 @@ impl Labels {
         at.ok().map(|at| &self.0[at].1)
     }
 
+    /// Whether others hold them too.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
         self.0.iter().map(|(key, value)| (key, value))
