@@ -37,7 +37,11 @@ const HOUSE: &[(&str, Layer, &[&str])] = &[
     (
         "fairlead-netpol-datapath",
         Layer::Io,
-        &["fairlead-netpol-model"],
+        &[
+            "fairlead-cni-netlink",
+            "fairlead-cni-node",
+            "fairlead-netpol-model",
+        ],
     ),
     (
         "fairlead-cni-plugin",
