@@ -16,11 +16,14 @@ struct addr {
 struct direction {
 	__u64 set;   /* 0: the pod is not isolated in this direction */
 	__u64 any;   /* port classes that every peer may use, known or not */
-	__u64 ports; /* key into `ports`; 0: the set names no port, all are of class 0 */
+	__u64 ports; /* key into `ports`; 0: there are no pages */
 	__u64 next;  /* key into `sets`: more rules, where one set has too many port classes; 0: none */
 	__u32 flags; /* enum direction_flag */
-	__u32 zero;
+	__u8 rest[4]; /* port class of ports without a page: of TCP, of UDP, of SCTP; and a zero */
 };
+
+/* No more sets than this lead to one another. */
+#define SETS_IN_A_ROW 16
 
 enum direction_flag {
 	DIRECTION_CELLS = 1,    /* `cells` has entries for this set */
@@ -60,8 +63,8 @@ struct cell_key {
 	__u64 class;
 };
 
-/* `ports`: a page of 256 ports -> their port classes (0 to 63). No page: class 0. Port class 0 is allowed by rules
- * without ports only; so are ICMP and protocols without ports. */
+/* `ports`: a page of 256 ports -> their port classes (0 to 63). No page: as `rest` of the direction says. Port class 0
+ * is that of ICMP and of protocols without ports, and of all ports that no rule names: what allows it names no port. */
 struct page_key {
 	__u64 ports;
 	__u16 protocol; /* IPPROTO_TCP, IPPROTO_UDP or IPPROTO_SCTP */

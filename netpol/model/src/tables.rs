@@ -22,6 +22,9 @@ pub struct ClassId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PortsId(pub u64);
 
+/// No more sets than this lead to one another: `SETS_IN_A_ROW` of `layout.h`.
+pub const SETS_IN_A_ROW: usize = 16;
+
 /// Bit n: port class n is allowed.
 pub type Mask = u64;
 
@@ -35,8 +38,10 @@ pub struct Set {
     pub id: SetId,
     /// Port classes that every peer may use.
     pub any: Mask,
-    /// Its partition of the ports; `None`: all are of class 0.
+    /// Its partition of the ports, as pages; `None`: there are none.
     pub ports: Option<PortsId>,
+    /// The port class of ports without a page: of TCP, of UDP, of SCTP.
+    pub rest: [u8; 3],
     /// More rules, where one set has more than 64 port classes.
     pub next: Option<SetId>,
     /// Whether there are cells.
@@ -51,6 +56,7 @@ impl Set {
         id: SetId(1),
         any: 0,
         ports: None,
+        rest: [0; 3],
         next: None,
         cells: false,
         prefixes: false,
