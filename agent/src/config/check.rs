@@ -14,17 +14,22 @@ use serde_json::Value;
 
 use super::raw::{self, AddressFrom, Raw, StateFrom};
 use super::{
-    AddressSource, Api, Cni, Config, Dscp, Gc, Log, Masquerade, Network, StateSource, Vxlan, period,
+    AddressSource, Api, Cni, Config, Dscp, Gc, Log, Masquerade, Network, StateSource, Vxlan,
+    period, policy,
 };
 use crate::error::AgentError;
 
-type Checked<T> = Result<T, AgentError>;
+pub(super) type Checked<T> = Result<T, AgentError>;
 
 #[expect(
     clippy::needless_pass_by_value,
     reason = "callers hand over texts made for this"
 )]
-fn bad<T>(key: &'static str, value: impl ToString, expected: &'static str) -> Checked<T> {
+pub(super) fn bad<T>(
+    key: &'static str,
+    value: impl ToString,
+    expected: &'static str,
+) -> Checked<T> {
     Err(AgentError::Config {
         key,
         value: value.to_string(),
@@ -44,6 +49,7 @@ pub(super) fn config(raw: Raw) -> Checked<Config> {
         api: api(&raw.cluster_state)?,
         cluster_state: cluster_state(raw.cluster_state)?,
         masquerade: masquerade(raw.masquerade)?,
+        policy: policy::policy(raw.policy)?,
         forward_accept: raw.forward_accept,
         set_network_unavailable: raw.set_network_unavailable.0,
         cni: cni(raw.cni)?,
@@ -298,7 +304,7 @@ fn gc(raw: &raw::Gc) -> Checked<Option<Gc>> {
     Ok(raw.enabled.then_some(checked))
 }
 
-fn path(key: &'static str, text: String) -> Checked<PathBuf> {
+pub(super) fn path(key: &'static str, text: String) -> Checked<PathBuf> {
     if text.starts_with('/') {
         return Ok(PathBuf::from(text));
     }
@@ -312,7 +318,7 @@ fn socket(key: &'static str, text: &str) -> Checked<SocketAddr> {
     }
 }
 
-fn duration(key: &'static str, text: &str) -> Checked<Duration> {
+pub(super) fn duration(key: &'static str, text: &str) -> Checked<Duration> {
     match period::parse(text) {
         Some(period) => Ok(period),
         None => bad(

@@ -4,6 +4,7 @@
 
 mod check;
 mod period;
+mod policy;
 mod raw;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::AgentError;
+pub use policy::Policy;
 pub use vxlan::{Dscp, Tunnel, Underlay, Vxlan};
 
 /// Everything an operator can set, `agent.yaml`.
@@ -37,6 +39,8 @@ pub struct Config {
     pub api: Api,
     /// Masquerade of pod traffic that leaves the cluster; `None` when off.
     pub masquerade: Option<Masquerade>,
+    /// Enforcement of `NetworkPolicy`; `None` when off.
+    pub policy: Option<Policy>,
     /// `forwardAccept`: keep an accept rule in foreign forward chains that drop.
     pub forward_accept: bool,
     /// `setNetworkUnavailable`: set the Node condition `NetworkUnavailable` to `False`.
@@ -47,7 +51,7 @@ pub struct Config {
     pub gc: Option<Gc>,
     /// `resyncPeriod`: time between two full comparisons, above zero.
     pub resync_period: Duration,
-    /// `runDir`: folder of the node file.
+    /// `runDir`: folder of the node file, the policy socket and the pods' attachments.
     pub run_dir: PathBuf,
     /// `health.listen`: address of `/healthz` and `/readyz`.
     pub health: SocketAddr,

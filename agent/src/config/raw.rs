@@ -1,5 +1,6 @@
 //! The configuration file as it is written: every key with its default, nothing checked yet.
 
+use fairlead_cni_node::policy::OnAgentAway;
 use fairlead_cni_node::{Mode, owned};
 use ipnetwork::IpNetwork;
 use serde::Deserialize;
@@ -13,6 +14,7 @@ pub(super) struct Raw {
     pub(super) node: Node,
     pub(super) cluster_state: ClusterState,
     pub(super) masquerade: Masquerade,
+    pub(super) policy: Policy,
     pub(super) forward_accept: bool,
     pub(super) set_network_unavailable: Enabled,
     pub(super) cni: Cni,
@@ -188,6 +190,51 @@ impl Default for Cni {
             extra_plugins: Vec::new(),
         }
     }
+}
+
+/// Numbers are wide enough for any wrong value to be told with the legal range.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct Policy {
+    pub(super) enabled: bool,
+    pub(super) on_agent_away: OnAgentAway,
+    pub(super) check_sources: bool,
+    pub(super) shortcut: bool,
+    pub(super) sample_flows: i64,
+    pub(super) start_timeout: Text<2>,
+    pub(super) bpf_dir: String,
+    pub(super) maps: Maps,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            on_agent_away: OnAgentAway::default(),
+            check_sources: true,
+            shortcut: true,
+            sample_flows: 0,
+            start_timeout: Text::default(),
+            bpf_dir: owned::BPF_DIR.to_owned(),
+            maps: Maps::default(),
+        }
+    }
+}
+
+/// Entries of each map; those not set are the data path's own.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct Maps {
+    pub(super) flows: Option<i64>,
+    pub(super) new_flows: Option<i64>,
+    pub(super) addresses: Option<i64>,
+    pub(super) cells: Option<i64>,
+    pub(super) prefixes: Option<i64>,
+    pub(super) ports: Option<i64>,
+    pub(super) sets: Option<i64>,
+    pub(super) endpoints: Option<i64>,
+    pub(super) fragments: Option<i64>,
+    pub(super) events: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]

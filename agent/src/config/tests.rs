@@ -1,3 +1,4 @@
+use fairlead_cni_node::policy::OnAgentAway;
 use fairlead_cni_overlay::Vni;
 
 use super::*;
@@ -83,7 +84,7 @@ fn unknown_keys_are_refused_with_the_known_ones() {
     assert_eq!(
         error("resyncPeriods: 60s\n"),
         "configuration: unknown field `resyncPeriods`, expected one of network, node, clusterState, \
-         masquerade, forwardAccept, setNetworkUnavailable, cni, gc, resyncPeriod, runDir, health, \
+         masquerade, policy, forwardAccept, setNetworkUnavailable, cni, gc, resyncPeriod, runDir, health, \
          metrics, log at line 1, column 1"
     );
     assert_eq!(
@@ -156,6 +157,26 @@ const WRONG: &[(&str, &str)] = &[
     (
         "masquerade: {clusterCIDRs: [10.0.0.1/8]}",
         "masquerade.clusterCIDRs is 10.0.0.1/8, expected address ranges without host bits",
+    ),
+    (
+        "policy: {sampleFlows: -1}",
+        "policy.sampleFlows is -1, expected 0 (none) to 4294967295",
+    ),
+    (
+        "policy: {startTimeout: 2m}",
+        "policy.startTimeout is 2m, expected a period up to 1m",
+    ),
+    (
+        "policy: {bpfDir: bpf}",
+        "policy.bpfDir is \"bpf\", expected an absolute path",
+    ),
+    (
+        "policy: {maps: {cells: 0}}",
+        "policy.maps.cells is 0, expected 1 to 67108864",
+    ),
+    (
+        "policy: {maps: {events: 5000}}",
+        "policy.maps.events is 5000, expected a power of two from 4096 to 1073741824",
     ),
     (
         "cni: {confName: x.conf}",
@@ -338,4 +359,63 @@ fn a_wrong_option_of_the_tunnel_is_refused_in_every_mode() {
             );
         }
     }
+}
+
+#[test]
+fn policy_has_its_documented_defaults() {
+    let policy = Config::parse("").unwrap().policy.unwrap();
+    assert_eq!(
+        policy,
+        Policy {
+            on_agent_away: OnAgentAway::Fail,
+            check_sources: true,
+            shortcut: true,
+            sample_flows: 0,
+            start_timeout: Duration::from_secs(2),
+            datapath: fairlead_netpol_datapath::Config::default(),
+        }
+    );
+    assert_eq!(policy.datapath.dir, Path::new("/sys/fs/bpf/fairlead"));
+    assert_eq!(
+        Config::parse("policy: {enabled: false}").unwrap().policy,
+        None
+    );
+}
+
+#[test]
+fn every_option_of_policy_is_read() {
+    let config = Config::parse(
+        "
+policy:
+  onAgentAway: deny
+  checkSources: false
+  shortcut: false
+  sampleFlows: 10
+  startTimeout: 500ms
+  bpfDir: /sys/fs/bpf/blue
+  maps: {flows: 1, newFlows: 2, addresses: 3, cells: 4, prefixes: 5, ports: 6, sets: 7, endpoints: 8,
+    fragments: 9, events: 4096}
+",
+    );
+    let policy = config.unwrap().policy.unwrap();
+    assert_eq!(policy.on_agent_away, OnAgentAway::Deny);
+    assert!(!policy.check_sources && !policy.shortcut);
+    assert_eq!(
+        (policy.sample_flows, policy.start_timeout.as_millis()),
+        (10, 500)
+    );
+    let sizes = policy.datapath.sizes;
+    let read = [
+        sizes.flows,
+        sizes.new_flows,
+        sizes.addresses,
+        sizes.cells,
+        sizes.prefixes,
+        sizes.ports,
+        sizes.sets,
+        sizes.endpoints,
+        sizes.fragments,
+        sizes.events,
+    ];
+    assert_eq!(read, [1, 2, 3, 4, 5, 6, 7, 8, 9, 4096]);
 }
