@@ -5,12 +5,13 @@ use std::os::fd::BorrowedFd;
 
 use crate::address::Address;
 use crate::error::NetlinkError;
+use crate::filter::{self, FilterPlace};
 use crate::link::{LinkChange, NewLink, PortChange, PortVlan};
 use crate::neighbour::{FdbEntry, Neighbour};
 use crate::next_hop::NextHop;
 use crate::route::Route;
 use crate::rule::Rule;
-use crate::types::LinkRef;
+use crate::types::{LinkIndex, LinkRef};
 use crate::wire::{Writer, flag};
 
 /// Bytes of messages in one send: the kernel needs them in one piece of memory.
@@ -170,6 +171,26 @@ impl<'fd> Batch<'fd> {
     /// Removes a routing rule.
     pub fn delete_rule(&mut self, rule: &Rule) {
         rule.write_delete(self.writer());
+    }
+
+    /// Makes the `clsact` queueing discipline of a link; `EEXIST` when there is one, or `ingress`.
+    pub fn add_clsact(&mut self, link: LinkIndex) {
+        filter::write_clsact(self.writer(), link);
+    }
+
+    /// Removes the `clsact` queueing discipline of a link with all filters at it.
+    pub fn delete_clsact(&mut self, link: LinkIndex) {
+        filter::write_delete_clsact(self.writer(), link);
+    }
+
+    /// Puts a program at `clsact`, in the place of the one that is there: no packet is without either.
+    pub fn replace_filter(&mut self, place: FilterPlace, name: &str, program: BorrowedFd<'fd>) {
+        filter::write_filter(self.writer(), place, name, program);
+    }
+
+    /// Removes a BPF filter.
+    pub fn delete_filter(&mut self, place: FilterPlace) {
+        filter::write_delete(self.writer(), place);
     }
 
     /// Adds a nexthop object; `EEXIST` when the id is taken.

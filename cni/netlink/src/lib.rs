@@ -1,4 +1,4 @@
-//! Typed, synchronous netlink: links, addresses, routes, neighbours, rules, nexthops, nftables, namespaces.
+//! Typed, synchronous netlink: links, addresses, routes, neighbours, rules, nexthops, filters, nftables, namespaces.
 //!
 //! Everything here speaks to the kernel through sockets of `netlink-sys` with an encoder and decoder of
 //! its own. Callers see typed values, never a netlink message. The crate keeps no state: the kernel owns
@@ -13,6 +13,7 @@
 mod address;
 mod batch;
 mod error;
+mod filter;
 mod flags;
 mod ioctl;
 mod link;
@@ -33,6 +34,7 @@ mod wire;
 pub use address::{Address, AddressFlags};
 pub use batch::{Batch, Failure};
 pub use error::{NetlinkError, Operation};
+pub use filter::{Filter, FilterHook, FilterPlace, Qdisc};
 pub use link::{
     Bridge, BridgePort, Ipv4Conf, Link, LinkChange, LinkFlags, LinkKind, LinkStats, NewKind,
     NewLink, OperState, Peer, PortChange, PortVlan, Vxlan,

@@ -6,6 +6,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 
 use crate::address::{self, Address};
 use crate::error::NetlinkError;
+use crate::filter;
 use crate::link::{self, Link};
 use crate::neighbour::{self, FdbEntry, Neighbour};
 use crate::netns::NetNs;
@@ -13,6 +14,7 @@ use crate::next_hop::{self, NextHop};
 use crate::route::{self, Route};
 use crate::rule::{self, Rule};
 use crate::socket::Socket;
+use crate::types::LinkIndex;
 use crate::wire::{Message, Messages};
 
 /// Receive buffer in bytes: some ten thousand route changes before one is lost.
@@ -36,6 +38,8 @@ pub enum Group {
     Rule,
     /// Nexthop objects.
     NextHop,
+    /// Queueing disciplines and their filters.
+    Filter,
 }
 
 impl Group {
@@ -48,6 +52,7 @@ impl Group {
             Self::Neighbour => &[3],
             Self::Rule => &[8, 19],
             Self::NextHop => &[32],
+            Self::Filter => &[4],
         }
     }
 }
@@ -73,6 +78,8 @@ pub enum Event {
     RuleGone(Rule),
     NextHopSet(NextHop),
     NextHopGone(NextHop),
+    /// A queueing discipline of a link, or a filter at one, was made, changed or removed.
+    Filters(LinkIndex),
     /// Changes were lost: only a fresh list says what holds.
     Overrun,
 }
@@ -152,6 +159,9 @@ fn event(message: Message<'_>) -> Option<Event> {
         rule::DELETE => Event::RuleGone(Rule::read(body)?),
         next_hop::NEW => Event::NextHopSet(NextHop::read(body)?),
         next_hop::DELETE => Event::NextHopGone(NextHop::read(body)?),
+        filter::NEW_QDISC | filter::DELETE_QDISC | filter::NEW | filter::DELETE => {
+            Event::Filters(filter::link_of(body)?)
+        }
         _ => return None,
     })
 }

@@ -3,6 +3,7 @@
 
 use crate::address::{self, Address};
 use crate::error::Operation;
+use crate::filter::{self, FilterPlace};
 use crate::link::{self, PortVlan};
 use crate::neighbour::{self, FdbEntry, Neighbour};
 use crate::next_hop::{self, NextHop};
@@ -36,6 +37,10 @@ pub(crate) fn describe(request: &Writer, index: usize) -> (Operation, String) {
             Neighbour::read(body).map(|object| object.to_string())
         }
         rule::NEW | rule::DELETE => Rule::read(body).map(|object| object.to_string()),
+        filter::NEW_QDISC | filter::DELETE_QDISC => {
+            filter::link_of(body).map(|link| format!("{} of link {link}", filter::Qdisc::CLSACT))
+        }
+        filter::NEW | filter::DELETE => FilterPlace::read(body).map(|place| place.to_string()),
         next_hop::NEW | next_hop::DELETE => NextHop::read(body).map(|object| object.to_string()),
         _ => None,
     };
@@ -107,6 +112,13 @@ mod tests {
         b.add_rule(&Rule::lookup(crate::Family::V4, 100));
         b.replace_next_hop(&NextHop::via(7, ip, index));
         b.delete_next_hop(7);
+        b.add_clsact(index);
+        b.delete_filter(FilterPlace {
+            link: index,
+            hook: filter::FilterHook::Egress,
+            priority: 1,
+            handle: 0x10,
+        });
         assert_eq!(
             texts(&b),
             [
@@ -123,6 +135,8 @@ mod tests {
                 "create ipv4 rule 0 lookup 100",
                 "replace nexthop 7 via 10.0.0.1 on link 3",
                 "delete nexthop 7",
+                "create clsact of link 3",
+                "delete filter 0x10 of priority 1 at egress of link 3",
             ]
         );
     }

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use super::Netlink;
 use crate::address::{self, Address};
 use crate::error::{NetlinkError, Operation};
+use crate::filter::{self, Filter, FilterHook, Qdisc};
 use crate::ioctl;
 use crate::link::{self, Link, PortVlan};
 use crate::neighbour::{self, FdbEntry, Neighbour, NeighbourFlags, NeighbourState};
@@ -316,6 +317,29 @@ impl Netlink {
             w.put(&[0; 11]);
         });
         self.list(request, &format!("{family} rules"), rule::NEW, Rule::read)
+    }
+
+    /// All queueing disciplines of all links.
+    pub fn qdiscs(&mut self) -> Result<Vec<Qdisc>, NetlinkError> {
+        let request = request(filter::GET_QDISC, filter::put_all);
+        let what = "queueing disciplines";
+        self.list(request, what, filter::NEW_QDISC, Qdisc::read)
+    }
+
+    /// The BPF filters at one side of a link; none where there is no `clsact`, or no such link.
+    pub fn filters(
+        &mut self,
+        link: LinkIndex,
+        hook: FilterHook,
+    ) -> Result<Vec<Filter>, NetlinkError> {
+        let request = request(filter::GET, |w| filter::put_filters_of(w, link, hook));
+        let object = format!("filters at {hook} of link {link}");
+        match self.list(request, &object, filter::NEW, Filter::read) {
+            Err(error) if error.is_not_found() || error.errno() == Some(Errno::EINVAL) => {
+                Ok(Vec::new())
+            }
+            filters => filters,
+        }
     }
 
     /// All nexthop objects.

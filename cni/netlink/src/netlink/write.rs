@@ -1,12 +1,13 @@
 //! Changes: one at a time, or many in a batch.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use super::Netlink;
 use super::read::refused;
 use crate::address::Address;
 use crate::batch::{Batch, Failure};
 use crate::error::{NetlinkError, Operation};
+use crate::filter::FilterPlace;
 use crate::ioctl;
 use crate::link::{LinkChange, NewLink, PortChange, PortVlan};
 use crate::neighbour::{FdbEntry, Neighbour};
@@ -14,7 +15,7 @@ use crate::next_hop::NextHop;
 use crate::object::describe;
 use crate::route::Route;
 use crate::rule::Rule;
-use crate::types::{LinkName, LinkRef};
+use crate::types::{LinkIndex, LinkName, LinkRef};
 
 impl Netlink {
     /// Sends a batch; the first refusal is the error. The kernel goes on after a refusal, so that later
@@ -174,6 +175,31 @@ impl Netlink {
     /// Removes a routing rule.
     pub fn delete_rule(&mut self, rule: &Rule) -> Result<(), NetlinkError> {
         self.one(|b| b.delete_rule(rule))
+    }
+
+    /// Makes the `clsact` queueing discipline of a link; `EEXIST` when there is one, or `ingress`.
+    pub fn add_clsact(&mut self, link: LinkIndex) -> Result<(), NetlinkError> {
+        self.one(|b| b.add_clsact(link))
+    }
+
+    /// Removes the `clsact` queueing discipline of a link with all filters at it.
+    pub fn delete_clsact(&mut self, link: LinkIndex) -> Result<(), NetlinkError> {
+        self.one(|b| b.delete_clsact(link))
+    }
+
+    /// Puts a program at `clsact`, in the place of the one that is there: no packet is without either.
+    pub fn replace_filter(
+        &mut self,
+        place: FilterPlace,
+        name: &str,
+        program: BorrowedFd<'_>,
+    ) -> Result<(), NetlinkError> {
+        self.one(|b| b.replace_filter(place, name, program))
+    }
+
+    /// Removes a BPF filter.
+    pub fn delete_filter(&mut self, place: FilterPlace) -> Result<(), NetlinkError> {
+        self.one(|b| b.delete_filter(place))
     }
 
     /// Adds a nexthop object; `EEXIST` when the id is taken.

@@ -32,6 +32,7 @@ pub use changes::{Change, Monitor};
 pub use element::Element;
 pub use expr::{
     Compare, CtKey, Expr, FibFlags, FibResult, MetaKey, NatFlags, NatKind, PayloadBase, Register,
+    XtMatch,
 };
 pub use field::{Field, Test};
 pub use key::{Key, KeyType};

@@ -2,6 +2,7 @@
 
 use super::{
     Compare, CtKey, Expr, FibFlags, FibResult, MetaKey, NatFlags, NatKind, PayloadBase, Register,
+    XtMatch,
 };
 use crate::nft::key::Key;
 use crate::nft::verdict::{Data, value};
@@ -139,6 +140,10 @@ impl Expr {
                 port: data.register(5),
                 flags: flags(7),
             },
+            "match" => {
+                let name = data.0.find(1)?.text();
+                Self::Match(XtMatch::reported(name, data.number(2)?, data.0.find(3)?))
+            }
             "notrack" => Self::NoTrack,
             "reject" => Self::Reject {
                 kind: data.number(1)?,

@@ -1,6 +1,6 @@
 //! Writes instructions.
 
-use super::{Expr, FibFlags, NatFlags, NatKind, Register};
+use super::{Expr, FibFlags, NatFlags, NatKind, Register, XtMatch};
 use crate::nft::verdict::{Data, put_value};
 use crate::wire::Writer;
 
@@ -39,6 +39,7 @@ impl Expr {
             Self::Nat { .. } => "nat",
             Self::NoTrack => "notrack",
             Self::Reject { .. } => "reject",
+            Self::Match(_) => "match",
             Self::Other { name, .. } => name,
         }
     }
@@ -145,6 +146,15 @@ impl Expr {
             Self::Reject { kind, code } => {
                 w.be32(1, *kind);
                 w.u8(2, *code);
+            }
+            Self::Match(XtMatch {
+                name,
+                revision,
+                info,
+            }) => {
+                w.text(1, name);
+                w.be32(2, *revision);
+                w.attr(3, info);
             }
             Self::Other { data, .. } => w.put(data),
             _ => {}

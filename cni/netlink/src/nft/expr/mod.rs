@@ -3,8 +3,10 @@
 mod decode;
 mod encode;
 mod names;
+mod xtables;
 
 pub use names::{Compare, CtKey, FibResult, MetaKey, NatKind, PayloadBase};
+pub use xtables::XtMatch;
 
 use super::key::Key;
 use super::verdict::Verdict;
@@ -148,6 +150,8 @@ pub enum Expr {
     NoTrack,
     /// Refuses the packet with an answer.
     Reject { kind: u32, code: u8 },
+    /// Goes on only for packets that a match of `x_tables` holds for.
+    Match(XtMatch),
     /// Any other instruction by its name and attributes; it is written back as it was read.
     Other { name: String, data: Vec<u8> },
 }
