@@ -8,6 +8,7 @@ mod counters;
 mod error;
 mod event;
 mod events;
+pub mod layout;
 mod link;
 mod maps;
 mod node;
