@@ -373,8 +373,8 @@ pub enum MessageError {
         #[from]
         source: serde_json::Error,
     },
-    /// It cannot be received.
-    #[error("cannot receive from the policy socket: {source}")]
+    /// It cannot be sent or received.
+    #[error("cannot speak over the policy socket")]
     Receive {
         /// What the kernel says.
         source: std::io::Error,

@@ -8,7 +8,14 @@ use fairlead_cni_spec::{Attachment, PluginConf};
 use crate::error::{PluginError, Result};
 
 /// Keys of `CNI_ARGS` that the plugin knows.
-const ARGS: [&str; 2] = ["IP", "MAC"];
+const ARGS: [&str; 6] = [
+    "IP",
+    "MAC",
+    "K8S_POD_NAMESPACE",
+    "K8S_POD_NAME",
+    "K8S_POD_UID",
+    "K8S_POD_INFRA_CONTAINER_ID",
+];
 
 /// One call of the plugin.
 #[derive(Debug)]

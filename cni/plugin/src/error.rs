@@ -101,6 +101,66 @@ pub(crate) enum PluginError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Nobody puts policy on the pod's link now.
+    #[error(
+        "the agent does not answer on {socket}: no pod starts without its policy while policy.onAgentAway is \"fail\""
+    )]
+    AgentAway {
+        /// The policy socket.
+        socket: PathBuf,
+        /// The system's error, or the agent's own words.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The agent has never run since the node was started, so that nobody can put policy on the pod's link.
+    #[error(
+        "the agent does not answer and has not pinned {path} since the node was started: no pod starts without its policy"
+    )]
+    NotPinned {
+        /// What is not there.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// The agent cannot put policy on the pod's link.
+    #[error("the agent puts no policy on the pod's interface: {message}")]
+    PolicyRefused {
+        /// In its words.
+        message: String,
+        /// Whether it may at another time.
+        again: bool,
+    },
+    /// The agent is of another release.
+    #[error("the agent's answer cannot be understood")]
+    PolicyMessage {
+        /// What is wrong with it.
+        #[source]
+        source: fairlead_cni_node::policy::MessageError,
+    },
+    /// The agent answered another question.
+    #[error(
+        "the agent's answer is none to this question; install agent and plugin of the same release"
+    )]
+    PolicyAnswer,
+    /// The pod cannot be entered into the map of pods.
+    #[error("cannot let the pod's traffic pass while the agent is away")]
+    PolicyEntry {
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// The note about an attachment.
+    #[error("cannot {doing} {path}, by which the agent knows the pod's interface")]
+    Note {
+        /// What was tried.
+        doing: &'static str,
+        /// The note.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
     /// Bridged pods would bypass Services and policies.
     #[error("sysctl {key} is {value}, it must be 1 for bridged pods in a cluster{hint}")]
     BridgeNetfilter {
@@ -241,14 +301,17 @@ impl PluginError {
         let status = command == Command::Status;
         let code = match self {
             Self::Spec(error) => error.code(),
-            Self::Stdin { .. } | Self::DelegateRun { .. } => Code::Io,
+            Self::Stdin { .. } | Self::DelegateRun { .. } | Self::Note { .. } => Code::Io,
             Self::NetnsGone { .. } => Code::UnknownContainer,
             Self::NetnsInvalid { .. } | Self::NetnsOwn { .. } => Code::InvalidNetns,
             Self::Unsupported { .. } => Code::UnsupportedField,
             Self::NoPrevResult | Self::DelegateMissing { .. } | Self::NotABridge { .. } => {
                 Code::InvalidConfig
             }
-            Self::NodeFile { .. } => Code::TryAgainLater,
+            Self::NodeFile { .. }
+            | Self::AgentAway { .. }
+            | Self::NotPinned { .. }
+            | Self::PolicyRefused { again: true, .. } => Code::TryAgainLater,
             Self::IfNameTaken { .. } | Self::HostLinkTaken { .. } => Code::Other(own::EXISTS),
             Self::Missing { .. } | Self::Differs { .. } => Code::Other(own::CHECK),
             Self::Delegate { object, .. } => object.code,
@@ -264,6 +327,10 @@ impl PluginError {
             Self::Role { .. }
             | Self::Kernel(_)
             | Self::BridgeNetfilter { .. }
+            | Self::PolicyRefused { .. }
+            | Self::PolicyMessage { .. }
+            | Self::PolicyAnswer
+            | Self::PolicyEntry { .. }
             | Self::NoAddress { .. }
             | Self::BridgeAddress { .. }
             | Self::Duplicate { .. }

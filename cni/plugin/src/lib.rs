@@ -15,6 +15,7 @@ mod ingress;
 mod ipam;
 mod node;
 mod pod;
+mod policy;
 mod role;
 mod roles;
 mod routed;

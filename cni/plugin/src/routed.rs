@@ -27,6 +27,7 @@ use crate::identity::Identity;
 use crate::ingress::{self, Judged};
 use crate::ipam::Leases;
 use crate::pod::Pod;
+use crate::policy::{self, Policy};
 use crate::role::Operations;
 use config::Config;
 use plan::Plan;
@@ -49,6 +50,7 @@ impl Operations for Routed {
         check_args(at)?;
         let config = Config::parse(call)?;
         let mac = call.requested_mac(at)?;
+        let policy = Policy::of(call, at)?;
         let mut pod = Pod::open(netns, call.netns_override)?;
         let ifname = LinkName::new(at.ifname.as_str())?;
         if pod.has(&ifname)? {
@@ -58,11 +60,12 @@ impl Operations for Routed {
         let id = Identity::of(&call.conf.name, at);
         let judged = self.judged(config.mode());
         let attached = Plan::new(&id, ifname, config.mtu(), mac, &taken).and_then(|plan| {
-            attach::attach(&plan, judged, &mut pod)?;
+            attach::attach(&plan, judged, &policy, &mut pod)?;
             Ok(plan.result(&pod.sandbox(), call.conf.dns.clone()))
         });
         if attached.is_err() {
             // The first failure is what the operator has to see. What cannot be undone now, DEL undoes.
+            let _ = policy::forget(call, at, &id.host_link()?);
             let _ = config.leases().release(at);
         }
         attached
@@ -75,8 +78,10 @@ impl Operations for Routed {
         let mut nft = Nft::open()?;
         // The order keeps an address from having two owners, and a pod from sending what it may not.
         delete::links(&id, &ifname, netns, call.netns_override)?;
-        let chains = ingress::remove(&mut nft, &id.host_link()?);
-        PluginError::all([chains, leases(call)?.release(at)])
+        let host_link = id.host_link()?;
+        let chains = ingress::remove(&mut nft, &host_link);
+        let policy = policy::forget(call, at, &host_link);
+        PluginError::all([chains, policy, leases(call)?.release(at)])
     }
 
     fn check(&self, call: &Call, at: &Attachment, netns: &Path) -> Result<()> {
@@ -84,8 +89,11 @@ impl Operations for Routed {
         leases(call)?.check(at, &result)?;
         let id = Identity::of(&call.conf.name, at);
         let mut pod = Pod::open(netns, call.netns_override)?;
-        check::check(&id, at, &result, &mut pod)?;
-        self.judged(Mode::Direct).check(&id.host_link()?)
+        let mut host = Netlink::open()?;
+        check::check(&id, at, &result, &mut host, &mut pod)?;
+        let host_link = id.host_link()?;
+        Policy::of(call, at)?.check(&mut host, &host_link)?;
+        self.judged(Mode::Direct).check(&host_link)
     }
 
     /// The node file is there and every pod range has a free address.

@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes fields by reference"
+)]
 pub(super) fn serialize<S: Serializer>(mac: &[u8; 6], to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&mac.map(|byte| format!("{byte:02x}")).join(":"))
 }

@@ -29,6 +29,7 @@ use crate::ingress;
 use crate::ipam::Source;
 use crate::node;
 use crate::pod::Pod;
+use crate::policy::{self, Pair, Policy};
 use crate::role::Operations;
 use conf::Conf;
 use device::Device;
@@ -47,6 +48,7 @@ impl Operations for Bridge {
         let guarded = node::mode(call)? == Some(Mode::Vxlan);
         let source = Source::of(call)?;
         let mac = call.requested_mac(at)?;
+        let policy = Policy::of(call, at)?;
         let mut pod = Pod::open(netns, call.netns_override)?;
         let ifname = LinkName::new(at.ifname.as_str())?;
         if pod.has(&ifname)? {
@@ -67,12 +69,11 @@ impl Operations for Bridge {
             .map(|source| source.add(call, at, netns))
             .transpose()?
             .unwrap_or_default();
-        let attached = attach(&conf, &port, &rules, &taken, &mut pod);
-        if attached.is_err()
-            && let Some(source) = source
-        {
+        let attached = attach(&conf, &port, &rules, &policy, &taken, &mut pod);
+        if attached.is_err() {
             // The first failure is what the operator has to see. What cannot be undone now, DEL undoes.
-            let _ = source.del(at);
+            let _ = policy::forget(call, at, &port.host);
+            let _ = source.map(|source| source.del(at));
         }
         let mut result = attached?;
         result.dns = if call.conf.dns.is_empty() {
@@ -92,9 +93,11 @@ impl Operations for Bridge {
         let mut nft = Nft::open()?;
         // Links first: until they are gone the pod can send. Leases last: an address must not have two owners.
         delete::links(&id, &ifname, netns, call.netns_override)?;
-        let rules = rules::remove(&mut nft, &id.label(), &id.host_link()?, masqueraded);
+        let host_link = id.host_link()?;
+        let rules = rules::remove(&mut nft, &id.label(), &host_link, masqueraded);
+        let policy = policy::forget(call, at, &host_link);
         let addresses = Source::of(call)?.map_or(Ok(()), |source| source.del(at));
-        PluginError::all([rules, addresses])
+        PluginError::all([rules, policy, addresses])
     }
 
     fn check(&self, call: &Call, at: &Attachment, netns: &Path) -> Result<()> {
@@ -107,7 +110,9 @@ impl Operations for Bridge {
         let guarded = node::mode(call)? == Some(Mode::Vxlan);
         let id = Identity::of(&call.conf.name, at);
         let mut pod = Pod::open(netns, call.netns_override)?;
-        check::check(&conf, guarded, &id, at, &result, &mut pod)
+        let port = check::check(&conf, guarded, &id, at, &result, &mut pod)?;
+        let policy = Policy::of(call, at)?;
+        port.map_or(Ok(()), |port| policy.check(&mut Netlink::open()?, &port))
     }
 
     fn status(&self, call: &Call) -> Result<()> {
@@ -138,6 +143,7 @@ fn attach(
     conf: &Conf,
     port: &Port,
     rules: &Rules,
+    policy: &Policy<'_>,
     taken: &AddResult,
     pod: &mut Pod,
 ) -> Result<AddResult> {
@@ -148,7 +154,7 @@ fn attach(
     port.create(conf, &device, &mut host, pod)?;
     let configured = rules
         .add(&plan)
-        .and_then(|()| configure(conf, port, &plan, &mut device, &mut host, pod));
+        .and_then(|()| configure(conf, port, policy, &plan, &mut device, &mut host, pod));
     if configured.is_err() {
         // As above: the first failure is told, DEL removes what is left.
         let _ = delete::now(&mut host, &port.host);
@@ -185,12 +191,22 @@ fn attach(
 fn configure(
     conf: &Conf,
     port: &Port,
+    policy: &Policy<'_>,
     plan: &Plan,
     device: &mut Device,
     host: &mut Netlink,
     pod: &mut Pod,
 ) -> Result<()> {
     let host_index = host.index_of(&port.host)?;
+    let asked = policy.ask(Pair {
+        host: &port.host,
+        index: host_index,
+        host_mac: port.host_mac,
+        pod_mac: port.pod_mac,
+        addresses: plan.ips.iter().map(|ip| ip.address.ip()).collect(),
+        bridge: Some(&conf.bridge),
+    });
+    asked.settle(host)?;
     port.set_host_up(conf, host_index, host)?;
     if !conf.disable_container_interface {
         port.set_pod_up(conf, plan, pod)?;

@@ -12,13 +12,19 @@ use crate::delete;
 use crate::error::{PluginError, Result};
 use crate::ingress::{self, Judged};
 use crate::pod::Pod;
+use crate::policy::{Pair, Policy};
 use crate::sysctls;
 
 /// Makes the pair and everything on it. After a failure nothing of it is left.
-pub(super) fn attach(plan: &Plan, judged: Judged, pod: &mut Pod) -> Result<()> {
+pub(super) fn attach(
+    plan: &Plan,
+    judged: Judged,
+    policy: &Policy<'_>,
+    pod: &mut Pod,
+) -> Result<()> {
     let mut host = Netlink::open()?;
     create(plan, pod, &mut host)?;
-    let configured = configure(plan, judged, pod, &mut host);
+    let configured = configure(plan, judged, policy, pod, &mut host);
     if configured.is_err() {
         // The first failure is the one to tell; what is left over, DEL removes by name.
         let _ = delete::now(&mut host, &plan.host);
@@ -55,9 +61,23 @@ fn create(plan: &Plan, pod: &mut Pod, host: &mut Netlink) -> Result<()> {
 }
 
 /// The pod's end first: it has no carrier before the host's is up, and that comes last.
-fn configure(plan: &Plan, judged: Judged, pod: &mut Pod, host: &mut Netlink) -> Result<()> {
+fn configure(
+    plan: &Plan,
+    judged: Judged,
+    policy: &Policy<'_>,
+    pod: &mut Pod,
+    host: &mut Netlink,
+) -> Result<()> {
     let pod_index = pod.netlink.index_of(&plan.ifname)?;
     let host_index = host.index_of(&plan.host)?;
+    let asked = policy.ask(Pair {
+        host: &plan.host,
+        index: host_index,
+        host_mac: plan.host_mac,
+        pod_mac: plan.pod_mac,
+        addresses: plan.addresses.clone(),
+        bridge: None,
+    });
     sysctls::set(&plan.host_ipv6())?;
     judged.set(&plan.host)?;
     let mut batch = Batch::new();
@@ -67,6 +87,7 @@ fn configure(plan: &Plan, judged: Judged, pod: &mut Pod, host: &mut Netlink) -> 
             .run(|| sysctls::set(&Plan::with_ipv6(&plan.ifname)))??;
         pod.netlink.send(&batch)?;
     }
+    asked.settle(host)?;
     // By itself, while the link is down: an alias makes the kernel look at all routes again when it is up.
     // Nobody speaks to the host end by a link-local address: without one there is no duplicate address
     // detection and no multicast listener report for each pod.

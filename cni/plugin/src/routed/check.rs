@@ -20,6 +20,7 @@ pub(super) fn check(
     id: &Identity<'_>,
     at: &Attachment,
     result: &AddResult,
+    host: &mut Netlink,
     pod: &mut Pod,
 ) -> Result<()> {
     let ifname = LinkName::new(at.ifname.as_str())?;
@@ -29,17 +30,16 @@ pub(super) fn check(
     compare::addresses(&mut pod.netlink, &inside, result, &place)?;
     compare::routes(&mut pod.netlink, result, &place)?;
 
-    let mut host = Netlink::open()?;
     let named = Interface {
         name: id.host_link()?.to_string(),
         ..Interface::default()
     };
-    let outside = compare::link(&mut host, &named, ON_HOST)?;
+    let outside = compare::link(host, &named, ON_HOST)?;
     let plan = plan(id, ifname, &inside, &outside, result)?;
     neighbours(&mut pod.netlink, &plan.pod_side(inside.index), &place)?;
     let side = plan.host_side(outside.index);
-    neighbours(&mut host, &side, ON_HOST)?;
-    host_routes(&mut host, &side, &outside)
+    neighbours(host, &side, ON_HOST)?;
+    host_routes(host, &side, &outside)
 }
 
 /// The plan as it would be for the ends that there are.

@@ -20,5 +20,6 @@ mod kill;
 mod life;
 mod loopback;
 mod node;
+mod policy;
 mod refusals;
 mod trace;

@@ -69,7 +69,7 @@ fn environments() {
         call("ADD", &[id, netns, ifname, ("CNI_ARGS", "FOO=1")]),
         told(
             4,
-            "CNI_ARGS: \"FOO=1\" is not legal, it must be one of IP, MAC, or IgnoreUnknown=1 among the pairs"
+            "CNI_ARGS: \"FOO=1\" is not legal, it must be one of IP, MAC, K8S_POD_NAMESPACE, K8S_POD_NAME, K8S_POD_UID, K8S_POD_INFRA_CONTAINER_ID, or IgnoreUnknown=1 among the pairs"
         )
     );
     assert_eq!(

@@ -1,6 +1,6 @@
 //! CHECK of a bridged attachment.
 
-use fairlead_cni_netlink::{Link, LinkFlags, LinkKind, Netlink};
+use fairlead_cni_netlink::{Link, LinkFlags, LinkKind, LinkName, Netlink};
 use fairlead_cni_spec::{AddResult, Attachment, Interface};
 
 use super::conf::Conf;
@@ -14,7 +14,7 @@ use crate::pod::Pod;
 
 const ON_HOST: &str = "on the host";
 
-/// Compares bridge, port and container with the result of ADD and the configuration.
+/// Compares bridge, port and container with the result of ADD and the configuration; the port's name.
 pub(super) fn check(
     conf: &Conf,
     guarded: bool,
@@ -22,11 +22,11 @@ pub(super) fn check(
     at: &Attachment,
     result: &AddResult,
     pod: &mut Pod,
-) -> Result<()> {
+) -> Result<Option<LinkName>> {
     let mut host = Netlink::open()?;
     let bridge = bridge(conf, result, &mut host)?;
     if conf.disable_container_interface {
-        return Ok(());
+        return Ok(None);
     }
     let place = pod.place();
     let expected = compare::interface(result, at.ifname.as_str(), &pod.sandbox())?;
@@ -55,7 +55,8 @@ pub(super) fn check(
         mac: conf.mac_spoof_check.then(|| inside.mac.unwrap_or_default()),
         guarded,
     };
-    judged.check(&port.name)
+    judged.check(&port.name)?;
+    Ok(Some(port.name))
 }
 
 fn bridge(conf: &Conf, result: &AddResult, host: &mut Netlink) -> Result<Link> {
