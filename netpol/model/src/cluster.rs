@@ -1,6 +1,7 @@
 //! What of the cluster `NetworkPolicy` looks at: pods, namespaces and policies, as plain values.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -199,4 +200,79 @@ pub struct Policy {
     pub ingress: Option<Vec<Rule>>,
     /// The same for Egress.
     pub egress: Option<Vec<Rule>>,
+}
+
+/// All that policy looks at. What refers to something that is not there refers to nothing: a namespace that is not
+/// known is matched by no selector.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cluster {
+    /// Namespaces by name.
+    pub namespaces: BTreeMap<Arc<str>, Namespace>,
+    /// Pods by name.
+    pub pods: BTreeMap<Name, Arc<Pod>>,
+    /// Policies by name.
+    pub policies: BTreeMap<Name, Arc<Policy>>,
+}
+
+impl Requirement {
+    /// Whether `labels` meet it.
+    #[must_use]
+    pub fn holds(&self, labels: &Labels) -> bool {
+        match self {
+            Self::In(key, values) => labels.get(key).is_some_and(|value| values.contains(value)),
+            Self::NotIn(key, values) => labels.get(key).is_none_or(|value| !values.contains(value)),
+            Self::Exists(key) => labels.get(key).is_some(),
+            Self::DoesNotExist(key) => labels.get(key).is_none(),
+        }
+    }
+}
+
+impl Selector {
+    /// Whether it selects an object with these labels.
+    #[must_use]
+    pub fn matches(&self, labels: &Labels) -> bool {
+        self.requirements.iter().all(|one| one.holds(labels))
+    }
+}
+
+impl IpBlock {
+    /// Whether it means this address.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.cidr.contains(address) && !self.except.iter().any(|except| except.contains(address))
+    }
+}
+
+impl Pod {
+    /// Whether selectors may match it: it is neither its node nor finished.
+    #[must_use]
+    pub fn is_peer(&self) -> bool {
+        !self.host_network && !self.finished
+    }
+}
+
+impl Policy {
+    /// Whether it selects `pod`.
+    #[must_use]
+    pub fn selects(&self, pod: &Pod) -> bool {
+        !pod.host_network
+            && pod.name.namespace == self.name.namespace
+            && self.pods.matches(&pod.labels)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
+        })
+    }
 }

@@ -180,3 +180,66 @@ pub struct Update {
     /// The writes.
     pub writes: Vec<Write>,
 }
+
+impl Tables {
+    /// Makes one write.
+    pub fn write(&mut self, write: &Write) {
+        fn set<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) {
+            match value {
+                Some(value) => map.insert(key, value),
+                None => map.remove(&key),
+            };
+        }
+        match write.clone() {
+            Write::Page(key, page) => set(&mut self.pages, key, page),
+            Write::Set(id, value) => set(&mut self.sets, id, value),
+            Write::Cell(id, class, mask) => set(&mut self.cells, (id, class), mask),
+            Write::Prefix(id, prefix, mask) => set(&mut self.prefixes, (id, prefix), mask),
+            Write::Address(address, value) => set(&mut self.addresses, address, value),
+            Write::Endpoint(index, value) => set(&mut self.endpoints, index, value),
+        }
+    }
+}
+
+impl Update {
+    /// What makes `new` of `old`: additions, then changes, then removals. Between changes, what neither allows may
+    /// pass for a moment when both ends change; [`crate::Compiler::take_update`] prevents that, a resync cannot.
+    #[must_use]
+    pub fn between(old: &Tables, new: &Tables) -> Self {
+        fn differ<'a, K: Ord, V: PartialEq>(
+            old: &'a BTreeMap<K, V>,
+            new: &'a BTreeMap<K, V>,
+        ) -> impl Iterator<Item = (&'a K, &'a V)> {
+            new.iter()
+                .filter(|(key, value)| old.get(key) != Some(value))
+        }
+        fn gone<'a, K: Ord, V>(
+            old: &'a BTreeMap<K, V>,
+            new: &'a BTreeMap<K, V>,
+        ) -> impl Iterator<Item = &'a K> {
+            old.keys().filter(|key| !new.contains_key(key))
+        }
+        let mut writes = Vec::new();
+        writes
+            .extend(differ(&old.pages, &new.pages).map(|(k, v)| Write::Page(*k, Some(v.clone()))));
+        writes.extend(differ(&old.cells, &new.cells).map(|(k, v)| Write::Cell(k.0, k.1, Some(*v))));
+        writes.extend(
+            differ(&old.prefixes, &new.prefixes).map(|(k, v)| Write::Prefix(k.0, k.1, Some(*v))),
+        );
+        writes.extend(differ(&old.sets, &new.sets).map(|(k, v)| Write::Set(*k, Some(*v))));
+        writes.extend(
+            differ(&old.addresses, &new.addresses).map(|(k, v)| Write::Address(*k, Some(*v))),
+        );
+        writes.extend(
+            differ(&old.endpoints, &new.endpoints)
+                .map(|(k, v)| Write::Endpoint(*k, Some(v.clone()))),
+        );
+        writes.extend(gone(&old.endpoints, &new.endpoints).map(|k| Write::Endpoint(*k, None)));
+        writes.extend(gone(&old.addresses, &new.addresses).map(|k| Write::Address(*k, None)));
+        writes.extend(gone(&old.sets, &new.sets).map(|k| Write::Set(*k, None)));
+        writes.extend(gone(&old.prefixes, &new.prefixes).map(|k| Write::Prefix(k.0, k.1, None)));
+        writes.extend(gone(&old.cells, &new.cells).map(|k| Write::Cell(k.0, k.1, None)));
+        writes.extend(gone(&old.pages, &new.pages).map(|k| Write::Page(*k, None)));
+        Self { writes }
+    }
+}

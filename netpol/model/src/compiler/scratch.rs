@@ -1,0 +1,110 @@
+//! The tables, made from nothing: what the compiler, which goes step by step, has to come to.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use super::atoms::{Atom, AtomId, Subject};
+use super::ids::{Digest, Key, Kind};
+use super::inputs::{Attached, Inputs};
+use super::sets::{Plan, Rules};
+use crate::cluster::{Pod, Sources};
+use crate::oracle::Direction;
+use crate::tables::{Address, ClassId, Endpoint, IfIndex, Link, Set, Tables};
+
+/// The id of the class of all addresses that these atoms, and no others, match.
+pub(crate) fn class_id(key: &Key, atoms: &[AtomId]) -> ClassId {
+    let mut digest = Digest::new(key, Kind::Class);
+    for atom in atoms {
+        digest.number(atom.0);
+    }
+    ClassId(digest.id())
+}
+
+/// The sets of one direction of a pod; `None`: it is not isolated.
+pub(crate) fn plan(key: &Key, inputs: &Inputs, pod: &Pod, direction: Direction) -> Option<Plan> {
+    let policies = inputs.policies(&pod.name.namespace);
+    let policies = policies
+        .filter(|policy| policy.selects(pod))
+        .map(|policy| &**policy);
+    Rules::of(key, pod, direction, policies, &inputs.numbers).map(|rules| Plan::new(key, rules))
+}
+
+/// Makes the tables.
+pub(crate) fn tables(key: &Key, inputs: &Inputs) -> Tables {
+    let mut tables = Tables::default();
+    let mut plans = Vec::new();
+    for (index, attached) in &inputs.attached {
+        let pod = inputs.pod_at(attached).filter(|pod| !pod.host_network);
+        let mut set = |direction| match pod {
+            None => Some(Set::DENY),
+            Some(pod) => plan(key, inputs, pod, direction).map(|plan| {
+                let set = plan.set();
+                plans.push(plan);
+                set
+            }),
+        };
+        let endpoint = Endpoint {
+            attachment: attached.attachment.clone(),
+            ingress: set(Direction::Ingress),
+            egress: set(Direction::Egress),
+            sources: pod.map_or(Sources::Own, |pod| pod.sources.clone()),
+        };
+        tables.endpoints.insert(*index, endpoint);
+    }
+    let mut atoms: HashMap<AtomId, &Atom> = HashMap::new();
+    for plan in &plans {
+        atoms.extend(plan.atoms.iter().map(|(id, atom)| (*id, atom)));
+    }
+    let mut classes: BTreeMap<ClassId, Vec<AtomId>> = BTreeMap::new();
+    for (address, owner) in inputs.owners.iter() {
+        let (pod, interface) = inputs.resolve(owner);
+        let class = matching(&atoms, inputs, address, pod.map(|pod| &**pod));
+        let id = class_id(key, &class);
+        classes.insert(id, class);
+        let local = interface.and_then(|index| local(index, inputs.attached.get(&index)?));
+        tables
+            .addresses
+            .insert(address, Address { class: id, local });
+    }
+    for (at, piece) in plans.iter().flat_map(|plan| plan.pieces.iter().enumerate()) {
+        let id = piece.set.id;
+        tables.pages.extend(piece.pages.iter().cloned());
+        if at > 0 {
+            tables.sets.insert(id, piece.set);
+        }
+        let cell = |(class, atoms): (&ClassId, &Vec<AtomId>)| ((id, *class), piece.cell(atoms));
+        let cells = classes.iter().map(cell).filter(|(_, mask)| *mask != 0);
+        tables.cells.extend(cells);
+        let prefixes = piece.prefixes.iter();
+        tables
+            .prefixes
+            .extend(prefixes.map(|(prefix, mask)| ((id, *prefix), *mask)));
+    }
+    tables
+}
+
+/// The entry of an address whose pod is routed by this node.
+pub(crate) fn local(index: IfIndex, at: &Attached) -> Option<(IfIndex, [u8; 6], [u8; 6])> {
+    match at.attachment.link {
+        Link::Routed { pod_mac, host_mac } => Some((index, pod_mac, host_mac)),
+        Link::Bridged { .. } => None,
+    }
+}
+
+/// The atoms that match an address and its pod, in order.
+fn matching(
+    atoms: &HashMap<AtomId, &Atom>,
+    inputs: &Inputs,
+    address: IpAddr,
+    pod: Option<&Pod>,
+) -> Vec<AtomId> {
+    let subject = pod.map(|pod| Subject::new(pod, inputs.namespace_of(pod)));
+    let matches = |atom: &Atom| {
+        subject.is_some_and(|subject| atom.matches(&subject))
+            || atom.matches_address(address, subject.as_ref())
+    };
+    let matching = atoms.iter().filter(|(_, atom)| matches(atom));
+    let mut matching: Vec<AtomId> = matching.map(|(id, _)| *id).collect();
+    matching.sort_unstable();
+    matching
+}
