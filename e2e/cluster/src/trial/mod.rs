@@ -1,6 +1,7 @@
 //! What a cluster has to live through: each trial does something to one that is up, with the chart
 //! installed, and fails unless everything is as it should be afterwards.
 
+mod api_load;
 mod api_outage;
 mod mode_change;
 mod node_restart;
@@ -24,6 +25,8 @@ pub(crate) enum Trial {
         #[arg(long, default_value_t = 10)]
         minutes: u64,
     },
+    /// Thousands of Pod objects that no kubelet runs, and changes to them: what they cost an agent.
+    ApiLoad(api_load::Amount),
     /// The mode changes from vxlan to direct and back: counts what a flow loses.
     ModeChange(ChartChoice),
     /// The chart is removed and the nodes are cleaned: they are as they were before. Comes last.
@@ -35,6 +38,7 @@ impl Trial {
         match self {
             Self::NodeRestart => node_restart::run(cluster, progress),
             Self::ApiOutage { minutes } => api_outage::run(cluster, *minutes, progress),
+            Self::ApiLoad(amount) => api_load::run(cluster, amount, progress),
             Self::ModeChange(choice) => mode_change::run(cluster, &choice.chart(), progress),
             Self::Removal => removal::run(cluster, progress),
         }
