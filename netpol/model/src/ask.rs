@@ -171,7 +171,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::cluster::{Protocol, Sources};
+    use crate::cluster::{Labels, Protocol, Sources};
 
     const WEB: Traffic = Traffic::Port(Protocol::Tcp, 80);
 
@@ -187,7 +187,7 @@ mod tests {
             name: name(text),
             uid: text.into(),
             node: node.into(),
-            labels: [].into_iter().collect(),
+            labels: Labels::default(),
             addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
             host_network,
             finished: text == "done",
@@ -249,7 +249,9 @@ mod tests {
         let proxy = Asked::Pod(name("proxy"));
         let here = sides(&proxy, &Asked::Pod(name("a"))).unwrap().0;
         assert_eq!(here, Side::Node(address("192.0.2.1")));
-        let there = sides(&proxy, &Asked::Address(address("10.9.9.9"))).unwrap().0;
+        let there = sides(&proxy, &Asked::Address(address("10.9.9.9")))
+            .unwrap()
+            .0;
         assert_eq!(there, Side::Address(address("192.0.2.1")));
         let node = sides(&Asked::Node, &Asked::Pod(name("a"))).unwrap().0;
         assert_eq!(node, here);
