@@ -97,13 +97,18 @@ impl Cluster {
     }
 
     /// Writes the configuration of a node's agent, with these top-level keys beside files and timers. Its
-    /// timer never strikes: what happens is the work of events.
+    /// timer never strikes: what happens is the work of events. Policy is off unless the keys speak of it.
     pub fn configure(&self, number: usize, keys: &str) -> Result<()> {
+        let policy = if keys.contains("policy:") {
+            ""
+        } else {
+            "policy: {enabled: false}\n"
+        };
         let path = |below| self.path(number, below).display().to_string();
         let text = format!(
             "node: {{name: {}}}\nrunDir: {}\nresyncPeriod: 1h\n\
              cni: {{pluginSource: '{}', binDir: {}, confDir: {}, dataDir: {}}}\n{}\
-             gc: {{enabled: false}}\nlog: {{level: debug}}\n{keys}\n",
+             gc: {{enabled: false}}\nlog: {{level: debug}}\n{policy}{keys}\n",
             node_name(number),
             path(owned::RUN_DIR),
             self.programs.plugin.display(),
@@ -142,7 +147,12 @@ impl Cluster {
 
     /// Attaches a pod to a node by this configuration.
     pub fn pod_by(&self, node: usize, id: &str, conf: Value) -> Result<Pod> {
-        self.place(node).add(id, conf)
+        self.pod_as(node, id, conf, None)
+    }
+
+    /// The same with `CNI_ARGS`.
+    pub fn pod_as(&self, node: usize, id: &str, conf: Value, args: Option<&str>) -> Result<Pod> {
+        self.place(node).add(id, conf, args)
     }
 
     /// Detaches a pod by the configuration that attached it.

@@ -9,6 +9,7 @@
 //! mounted `/sys`.
 
 mod agent;
+mod bpffs;
 mod cable;
 mod capture;
 mod cluster;
@@ -24,6 +25,8 @@ mod namespace;
 mod object;
 mod plugin;
 mod pod;
+mod pod_object;
+mod policed;
 mod program;
 mod routed;
 mod snapshot;
@@ -32,6 +35,7 @@ mod wait;
 mod whole;
 
 pub use agent::Agent;
+pub use bpffs::BpfFolder;
 pub use cable::{connect, wait_settled};
 pub use capture::Capture;
 pub use cluster::{Cluster, Programs};
@@ -49,6 +53,8 @@ pub use namespace::{Namespace, ip, nft};
 pub use object::{Objects, node_name, node_object, pod_ranges};
 pub use plugin::{Failure, link_plugin, plugin_call, plugin_names, run_plugin};
 pub use pod::{POD_PORT, Pod, first_plugin, wait_mesh};
+pub use pod_object::PodObject;
+pub use policed::{Named, Policed};
 pub use program::program;
 pub use routed::{Families, Host, Routed, Subnet};
 pub use snapshot::Snapshot;

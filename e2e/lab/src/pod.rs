@@ -28,6 +28,7 @@ pub struct Pod {
     /// The name of its link on the node.
     pub host_link: String,
     id: String,
+    args: Option<String>,
     conf: Value,
     _echo: Echo,
 }
@@ -50,21 +51,39 @@ pub(crate) struct Place<'a> {
 
 impl Place<'_> {
     /// Runs an operation of the plugin that a configuration names, on a pod's `eth0`.
-    fn call(&self, command: &str, pod: &Namespace, id: &str, conf: &Value) -> Result<Value> {
+    fn call(
+        &self,
+        command: &str,
+        pod: &Namespace,
+        (id, args): (&str, Option<&str>),
+        conf: &Value,
+    ) -> Result<Value> {
         let role = conf["type"].as_str().context("no type")?;
-        let env = [
+        let mut env = vec![
             ("CNI_CONTAINERID", id),
             ("CNI_NETNS", pod.path().to_str().context("a path in UTF-8")?),
             ("CNI_IFNAME", "eth0"),
         ];
+        env.extend(args.map(|args| ("CNI_ARGS", args)));
         let mut call = plugin_call(self.ns, &self.bin, role, command, &env)?;
         run_plugin(&mut call, &conf.to_string())?.with_context(|| format!("{role} {command}"))
     }
 
-    pub(crate) fn add(&self, id: &str, conf: Value) -> Result<Pod> {
+    pub(crate) fn add(&self, id: &str, conf: Value, args: Option<&str>) -> Result<Pod> {
         let ns = Namespace::new(id)?;
         ns.loopback_up()?;
-        let result = self.call("ADD", &ns, id, &conf)?;
+        self.add_in(ns, id, conf, args)
+    }
+
+    /// The same in a namespace that is there, whose loopback is up.
+    pub(crate) fn add_in(
+        &self,
+        ns: Namespace,
+        id: &str,
+        conf: Value,
+        args: Option<&str>,
+    ) -> Result<Pod> {
+        let result = self.call("ADD", &ns, (id, args), &conf)?;
         let ips = result["ips"].as_array().context("no ips in the result")?;
         let ips = ips.iter().map(|ip| {
             let text = ip["address"].as_str().unwrap_or_default();
@@ -81,6 +100,7 @@ impl Place<'_> {
             ips,
             host_link,
             id: id.to_owned(),
+            args: args.map(str::to_owned),
             conf,
             _echo: echo,
         })
@@ -88,7 +108,8 @@ impl Place<'_> {
 
     /// Detaches a pod by the configuration that attached it.
     pub(crate) fn delete(&self, pod: &Pod) -> Result<()> {
-        self.call("DEL", &pod.ns, &pod.id, &pod.conf)?;
+        let names = (pod.id.as_str(), pod.args.as_deref());
+        self.call("DEL", &pod.ns, names, &pod.conf)?;
         Ok(())
     }
 }
