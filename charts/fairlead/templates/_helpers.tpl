@@ -35,7 +35,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- fail (printf "network.vxlan.device is %s: pods' links are named fl and 12 hexadecimal digits, take another name" .device) -}}
 {{- end -}}
 {{- end -}}
-{{- $config := pick .Values "network" "node" "masquerade" "forwardAccept" "setNetworkUnavailable" "cni" "gc" "resyncPeriod" "health" "metrics" "log" -}}
+{{- $config := pick .Values "network" "node" "masquerade" "policy" "forwardAccept" "setNetworkUnavailable" "cni" "gc" "resyncPeriod" "health" "metrics" "log" -}}
 {{- toYaml $config -}}
 {{- end }}
 

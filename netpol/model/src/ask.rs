@@ -54,9 +54,8 @@ pub fn packet(
     traffic: Traffic,
 ) -> Result<Packet, AskError> {
     let (source, destination) = (End::of(cluster, from)?, End::of(cluster, to)?);
-    let families = [true, false].into_iter();
     let both = |ip4: &bool| source.has(*ip4) && destination.has(*ip4);
-    let Some(ip4) = families.filter(both).next() else {
+    let Some(ip4) = [true, false].into_iter().find(both) else {
         return Err(AskError::Families {
             from: source.to_string(),
             to: destination.to_string(),
