@@ -6,6 +6,7 @@
 //! - [`oracle`]: the API's text, for one packet.
 //! - [`Compiler`]: keeps the cluster and what of it this node needs, and says what to write.
 
+pub mod ask;
 pub mod cluster;
 mod compiler;
 pub mod oracle;
