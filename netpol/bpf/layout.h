@@ -93,24 +93,31 @@ struct source_key {
 	__u8 address[16];
 };
 
-/* `flows_new` and `flows`: one entry for both directions of a flow as one interface sees it. */
+/* `slots`: u32 slot of a bridged pod -> u32 index of its host end. */
+
+/* `flows_new` and `flows`: one entry for both directions of a flow as one interface sees it. An ICMP echo has its
+ * identifier as the port of the side that asks, and 0 as the other's. */
 struct flow_key {
 	struct addr local; /* the pod's side */
 	struct addr remote;
 	__u32 ifindex;
-	__be16 local_port; /* ICMP echo: the identifier in both */
+	__be16 local_port;
 	__be16 remote_port;
 	__u8 protocol;
 	__u8 zero[3];
 };
 
 struct flow {
-	__u64 seen; /* ns of bpf_ktime_get_coarse_ns() */
-	__u8 opener; /* enum side */
-	__u8 state;  /* enum flow_state */
-	__u8 flags;  /* enum flow_flag */
-	__u8 zero[5];
+	__u64 seen;    /* ns of bpf_ktime_get_coarse_ns() */
+	__u8 opener;   /* enum side */
+	__u8 state;    /* enum flow_state */
+	__u8 fins;     /* enum flow_fin */
+	__u8 shortcut; /* 1: free of NAT, both ends on this node: goes from host end to host end */
+	__u32 from;    /* remote opener: index of the interface that it came by, FROM_NODE or FROM_UNKNOWN */
 };
+
+#define FROM_NODE 0
+#define FROM_UNKNOWN 0xffffffff
 
 enum side {
 	SIDE_REMOTE = 0,
@@ -124,10 +131,9 @@ enum flow_state {
 	FLOW_CLOSING = 3,     /* a FIN from each side, or a RST */
 };
 
-enum flow_flag {
-	FLOW_SHORTCUT = 1, /* free of NAT, both ends on this node: goes from host end to host end */
+enum flow_fin {
+	FLOW_FIN_REMOTE = 1, /* 1 << enum side */
 	FLOW_FIN_POD = 2,
-	FLOW_FIN_REMOTE = 4,
 };
 
 /* `fragments`: what the first fragment of a datagram said. */
@@ -143,6 +149,9 @@ struct fragment_key {
 struct fragment {
 	__be16 source_port;
 	__be16 destination_port;
+	__u8 protocol; /* of IPv6: after the last extension header */
+	__u8 kind;     /* enum packet_kind of packet.h */
+	__u8 zero[2];
 };
 
 /* `settings`, one element. */
@@ -160,7 +169,8 @@ enum setting_flag {
 enum carry {
 	CARRY_REPLY = 0x8000,  /* belongs to a flow that may pass: egress is not judged again */
 	CARRY_DIRECT = 0x4000, /* was sent to an address of a pod of this node, not to a Service */
-	CARRY_SLOT = 0x3fff,
+	CARRY_NEW = 0x2000,    /* the first packet of its flow: counted where egress allows it */
+	CARRY_SLOT = 0x1fff,
 };
 
 /* Why a packet was let through or dropped. `drops` counts by it. */

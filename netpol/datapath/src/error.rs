@@ -84,6 +84,9 @@ pub enum DatapathError {
         /// The folder.
         dir: PathBuf,
     },
+    /// This was built without clang.
+    #[error("this build has no eBPF programs: build it again with clang-14 and llvm-14 installed")]
+    NoObject,
     /// The programs or their maps could not be made.
     #[error("cannot load the policy programs: {source}")]
     Load {

@@ -12,6 +12,7 @@ pub mod layout;
 mod link;
 mod maps;
 mod node;
+pub mod object;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
