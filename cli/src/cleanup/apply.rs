@@ -7,7 +7,7 @@ use fairlead_cni_netlink::nft::{Batch, Nft};
 use fairlead_cni_netlink::{LinkRef, Netlink, NetlinkError};
 
 use super::plan::Step;
-use crate::CleanupError;
+use crate::CliError;
 
 /// The sockets to the kernel.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// [`CleanupError::Netlink`] when there is no netlink.
-    pub fn open() -> Result<Self, CleanupError> {
+    /// [`CliError::Netlink`] when there is no netlink.
+    pub fn open() -> Result<Self, CliError> {
         let nft = match Nft::open() {
             Err(error) if error.is_unsupported() => None,
             opened => Some(opened?),
@@ -38,9 +38,9 @@ impl Kernel {
     ///
     /// # Errors
     ///
-    /// [`CleanupError`] when it is still there.
-    pub fn remove(&mut self, step: &Step) -> Result<(), CleanupError> {
-        let failed = |path, source| CleanupError::file("remove", path, source);
+    /// [`CliError`] when it is still there.
+    pub fn remove(&mut self, step: &Step) -> Result<(), CliError> {
+        let failed = |path, source| CliError::file("remove", path, source);
         match step {
             Step::File(path) => match fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, error)),
@@ -50,9 +50,14 @@ impl Kernel {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, error)),
                 _ => Ok(()),
             },
+            Step::Tree(path) => match fs::remove_dir_all(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, error)),
+                _ => Ok(()),
+            },
             Step::Link { name, .. } => gone(self.netlink.delete_link(LinkRef::from(name))),
             Step::Route(route) => gone(self.netlink.delete_route(route)),
             Step::NextHop(next_hop) => gone(self.netlink.delete_next_hop(next_hop.id)),
+            Step::Filter { place, .. } => gone(self.netlink.delete_filter(*place)),
             Step::Rule {
                 table,
                 chain,
@@ -62,7 +67,7 @@ impl Kernel {
         }
     }
 
-    fn commit(&mut self, fill: impl FnOnce(&mut Batch)) -> Result<(), CleanupError> {
+    fn commit(&mut self, fill: impl FnOnce(&mut Batch)) -> Result<(), CliError> {
         let Some(nft) = &mut self.nft else {
             return Ok(());
         };
@@ -72,7 +77,7 @@ impl Kernel {
     }
 }
 
-fn gone(result: Result<(), NetlinkError>) -> Result<(), CleanupError> {
+fn gone(result: Result<(), NetlinkError>) -> Result<(), CliError> {
     match result {
         Err(error) if !error.is_not_found() => Err(error.into()),
         _ => Ok(()),

@@ -1,4 +1,4 @@
-//! Reads what is on the node: the kernel's network state of this namespace and four folders.
+//! Reads what is on the node: the kernel's network state of this namespace and five folders.
 
 use std::fs::{self, DirEntry, File};
 use std::io::{self, Read};
@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use fairlead_cni_netlink::nft::{Nft, Rule, TableName};
 use fairlead_cni_netlink::{
-    Family, Link, LinkIndex, LinkKind, LinkName, Netlink, NetlinkError, NextHop, Route, RouteFilter,
+    Family, Filter, FilterHook, Link, LinkIndex, LinkKind, LinkName, Netlink, NetlinkError,
+    NextHop, Route, RouteFilter,
 };
 use fairlead_cni_node::owned::ROUTE_PROTOCOL;
 
 use super::Folders;
 use super::apply::Kernel;
-use crate::CleanupError;
+use crate::CliError;
 
 /// Bytes of a file that are looked at: more than any CNI configuration has.
 const HEAD: u64 = 256 * 1024;
@@ -24,13 +25,15 @@ pub struct Found {
     pub links: Vec<HostLink>,
     /// Routes with our protocol number.
     pub routes: Vec<Route>,
+    /// All BPF filters at `clsact`.
+    pub filters: Vec<Filter>,
     /// All nexthop objects.
     pub next_hops: Vec<NextHop>,
     /// All nftables tables.
     pub tables: Vec<TableName>,
     /// All nftables rules that bear a comment.
     pub rules: Vec<Rule>,
-    /// What is in the four folders, in the order of their names.
+    /// What is in the five folders, in the order of their names.
     pub files: Vec<Entry>,
 }
 
@@ -65,18 +68,26 @@ pub enum EntryKind {
     File(Vec<u8>),
     /// A symbolic link with its target.
     Link(PathBuf),
-    /// A folder or anything else.
+    /// A folder.
+    Folder,
+    /// A socket or anything else.
     Other,
 }
 
 /// Reads everything that can be read; what cannot is told.
-pub fn dump(kernel: &mut Kernel, folders: &Folders) -> (Found, Vec<CleanupError>) {
+pub fn dump(kernel: &mut Kernel, folders: &Folders) -> (Found, Vec<CliError>) {
     let mut errors = Vec::new();
     let mut found = Found {
         links: none_unless(links(&mut kernel.netlink), &mut errors),
         next_hops: none_unless(kernel.netlink.next_hops(), &mut errors),
         ..Found::default()
     };
+    for link in found.links.iter().map(|link| link.index) {
+        for hook in FilterHook::ALL {
+            let filters = kernel.netlink.filters(link, hook);
+            found.filters.extend(none_unless(filters, &mut errors));
+        }
+    }
     for family in Family::ALL {
         let filter = RouteFilter {
             protocol: Some(ROUTE_PROTOCOL),
@@ -95,7 +106,13 @@ pub fn dump(kernel: &mut Kernel, folders: &Folders) -> (Found, Vec<CleanupError>
             found.rules.extend(commented);
         }
     }
-    for folder in [&folders.conf, &folders.bin, &folders.data, &folders.run] {
+    for folder in [
+        &folders.conf,
+        &folders.bin,
+        &folders.data,
+        &folders.run,
+        &folders.bpf,
+    ] {
         match entries(folder) {
             Ok(entries) => found.files.extend(entries),
             Err(error) => errors.push(error),
@@ -105,7 +122,7 @@ pub fn dump(kernel: &mut Kernel, folders: &Folders) -> (Found, Vec<CleanupError>
 }
 
 /// A kernel without IPv6, or without nexthop objects, has none of them.
-fn none_unless<T>(read: Result<Vec<T>, NetlinkError>, errors: &mut Vec<CleanupError>) -> Vec<T> {
+fn none_unless<T>(read: Result<Vec<T>, NetlinkError>, errors: &mut Vec<CliError>) -> Vec<T> {
     match read {
         Ok(list) => list,
         Err(error) if error.is_unsupported() => Vec::new(),
@@ -132,8 +149,8 @@ fn tables(nft: &mut Nft) -> Result<Vec<TableName>, NetlinkError> {
 }
 
 /// The entries of a folder by name; none of one that is not there.
-fn entries(folder: &Path) -> Result<Vec<Entry>, CleanupError> {
-    let failed = |source| CleanupError::file("read", folder, source);
+fn entries(folder: &Path) -> Result<Vec<Entry>, CliError> {
+    let failed = |source| CliError::file("read", folder, source);
     let list = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         list => list.map_err(failed)?,
@@ -145,7 +162,7 @@ fn entries(folder: &Path) -> Result<Vec<Entry>, CleanupError> {
         match kind(&item) {
             Ok(kind) => entries.push(Entry { path, kind }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(CleanupError::file("read", &path, source)),
+            Err(source) => return Err(CliError::file("read", &path, source)),
         }
     }
     entries.sort_by(|a, b| a.path.cmp(&b.path));
@@ -160,6 +177,8 @@ fn kind(item: &DirEntry) -> io::Result<EntryKind> {
         let mut head = Vec::new();
         File::open(item.path())?.take(HEAD).read_to_end(&mut head)?;
         EntryKind::File(head)
+    } else if kind.is_dir() {
+        EntryKind::Folder
     } else {
         EntryKind::Other
     })

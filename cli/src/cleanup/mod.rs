@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use fairlead_cni_node::owned::AGENT_LOCK;
 
-use crate::CleanupError;
+use crate::CliError;
 use apply::Kernel;
 use plan::{Left, Step};
 
@@ -26,8 +26,10 @@ pub struct Folders {
     pub bin: PathBuf,
     /// Lease files.
     pub data: PathBuf,
-    /// The node file.
+    /// The node file, and what belongs to the policy socket.
     pub run: PathBuf,
+    /// BPF programs and maps.
+    pub bpf: PathBuf,
 }
 
 /// One thing to tell the operator, as it happens.
@@ -38,7 +40,7 @@ pub enum Report<'a> {
     /// It looks like ours and is not.
     Stays(&'a Left),
     /// It may still be there.
-    Failed(&'a CleanupError),
+    Failed(&'a CliError),
     /// The end.
     Done {
         /// How many things were removed.
@@ -52,8 +54,8 @@ pub enum Report<'a> {
 ///
 /// # Errors
 ///
-/// [`CleanupError`] where nothing was removed: an agent runs on the node, or netlink cannot be used.
-pub fn run(folders: &Folders, mut tell: impl FnMut(Report<'_>)) -> Result<bool, CleanupError> {
+/// [`CliError`] where nothing was removed: an agent runs on the node, or netlink cannot be used.
+pub fn run(folders: &Folders, mut tell: impl FnMut(Report<'_>)) -> Result<bool, CliError> {
     // Held to the end: no agent starts meanwhile.
     let _lock = agent_lock(folders, true)?;
     let mut kernel = Kernel::open()?;
@@ -84,25 +86,25 @@ pub fn run(folders: &Folders, mut tell: impl FnMut(Report<'_>)) -> Result<bool, 
 ///
 /// # Errors
 ///
-/// [`CleanupError::AgentRuns`] when an agent holds it.
-pub fn agent_lock(folders: &Folders, create: bool) -> Result<Option<File>, CleanupError> {
+/// [`CliError::AgentRuns`] when an agent holds it.
+pub fn agent_lock(folders: &Folders, create: bool) -> Result<Option<File>, CliError> {
     let path = folders.run.join(AGENT_LOCK);
     let Some(file) = open(&path, create)? else {
         return Ok(None);
     };
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(CleanupError::AgentRuns { path }),
-        Err(TryLockError::Error(source)) => Err(CleanupError::file("lock", &path, source)),
+        Err(TryLockError::WouldBlock) => Err(CliError::AgentRuns { path }),
+        Err(TryLockError::Error(source)) => Err(CliError::file("lock", &path, source)),
     }
 }
 
-fn open(path: &Path, create: bool) -> Result<Option<File>, CleanupError> {
+fn open(path: &Path, create: bool) -> Result<Option<File>, CliError> {
     let mut options = File::options();
     options.read(true).write(create).create(create);
     match options.open(path) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(CleanupError::file("open", path, source)),
+        Err(source) => Err(CliError::file("open", path, source)),
     }
 }

@@ -9,10 +9,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use fairlead_cni_netlink::nft::{TableFamily, TableName};
-use fairlead_cni_netlink::{LinkIndex, LinkName, NextHop, Route};
+use fairlead_cni_netlink::{FilterPlace, LinkIndex, LinkName, NextHop, Route};
 use fairlead_cni_node::owned::{
-    AGENT_LOCK, AGENT_TABLE, CLUSTER_ROLES, CONFLIST_NAME, FORWARD_ACCEPT_COMMENT, GUARD_TABLE,
-    LOOPBACK, NEXTHOP_IDS, NODE_FILE_NAME, PLUGIN_ROLES, PLUGIN_TABLE, ROUTE_PROTOCOL, VXLAN_ALIAS,
+    AGENT_LOCK, AGENT_TABLE, ATTACHMENTS, CLUSTER_ROLES, CONFLIST_NAME, FILTER_HANDLE,
+    FILTER_NAME_PREFIX, FORWARD_ACCEPT_COMMENT, GUARD_TABLE, LOOPBACK, NEXTHOP_IDS, NODE_FILE_NAME,
+    PLUGIN_ROLES, PLUGIN_TABLE, POLICY_SOCKET_NAME, POLICY_TABLE, ROUTE_PROTOCOL, VXLAN_ALIAS,
     is_host_link,
 };
 use serde_json::Value;
@@ -27,6 +28,8 @@ pub enum Step {
     File(PathBuf),
     /// A folder that is empty by then.
     Folder(PathBuf),
+    /// A folder with all that is in it.
+    Tree(PathBuf),
     /// A link, with everything on it: addresses, routes, neighbours, forwarding entries.
     Link {
         /// Its name.
@@ -38,6 +41,15 @@ pub enum Step {
     Route(Route),
     /// A nexthop object.
     NextHop(NextHop),
+    /// A BPF filter.
+    Filter {
+        /// Where it is.
+        place: FilterPlace,
+        /// Its name.
+        name: String,
+        /// Its link's name.
+        link: LinkName,
+    },
     /// The rule of ours in a chain of somebody else.
     Rule {
         /// The table.
@@ -54,10 +66,13 @@ pub enum Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) | Self::Folder(path) => path.display().fmt(f),
+            Self::File(path) | Self::Folder(path) | Self::Tree(path) => path.display().fmt(f),
             Self::Link { name, alias } => write!(f, "link {name} ({alias})"),
             Self::Route(route) => route.fmt(f),
             Self::NextHop(next_hop) => next_hop.fmt(f),
+            Self::Filter { place, name, link } => {
+                write!(f, "filter {name} at {} of link {link}", place.hook)
+            }
             Self::Rule { table, chain, .. } => {
                 write!(f, "accept rule in nft chain {table} {chain}")
             }
@@ -118,6 +133,22 @@ pub fn plan(found: &Found, folders: &Folders) -> Plan {
         plan.steps
             .extend(ours.map(|entry| Step::File(entry.path.clone())));
     };
+    let trees = |plan: &mut Plan, folder: &Path, ours: fn(&Entry) -> bool| {
+        let ours = inside(folder).filter(|entry| ours(entry));
+        plan.steps
+            .extend(ours.map(|entry| Step::Tree(entry.path.clone())));
+    };
+    // A folder of ours goes unless others keep something there.
+    let empty = |plan: &mut Plan, folder: &Path, ours: fn(&Entry) -> bool| {
+        let mut entries = inside(folder).peekable();
+        if entries.peek().is_some() {
+            if entries.all(ours) {
+                plan.steps.push(Step::Folder(folder.to_owned()));
+            } else {
+                plan.left.push(Left::Folder(folder.to_owned()));
+            }
+        }
+    };
     files(&mut plan, &folders.conf, is_conflist);
     kernel(&mut plan, found);
     files(&mut plan, &folders.data, is_leases);
@@ -129,21 +160,19 @@ pub fn plan(found: &Found, folders: &Folders) -> Plan {
         _ => None,
     });
     plan.left.extend(strays);
+    trees(&mut plan, &folders.bpf, is_layout);
+    empty(&mut plan, &folders.bpf, is_layout);
     files(&mut plan, &folders.run, is_runtime);
-    let mut in_run = inside(&folders.run).peekable();
-    if in_run.peek().is_some() {
-        if in_run.all(is_runtime) {
-            plan.steps.push(Step::Folder(folders.run.clone()));
-        } else {
-            plan.left.push(Left::Folder(folders.run.clone()));
-        }
-    }
+    trees(&mut plan, &folders.run, is_attachments);
+    empty(&mut plan, &folders.run, |entry| {
+        is_runtime(entry) || is_attachments(entry)
+    });
     plan
 }
 
 fn kernel(plan: &mut Plan, found: &Found) {
     let pods: Vec<&HostLink> = found.links.iter().filter(|link| is_pod(link)).collect();
-    let going: BTreeSet<LinkIndex> = pods.iter().map(|link| link.index).collect();
+    let mut going: BTreeSet<LinkIndex> = pods.iter().map(|link| link.index).collect();
     let strays = found.links.iter().filter(|link| is_stray(link));
     plan.left
         .extend(strays.map(|link| Left::Link(link.name.clone())));
@@ -156,8 +185,10 @@ fn kernel(plan: &mut Plan, found: &Found) {
     let ours = |hop: &&NextHop| hop.protocol == ROUTE_PROTOCOL && NEXTHOP_IDS.contains(&hop.id);
     let next_hops = found.next_hops.iter().filter(ours);
     plan.steps.extend(next_hops.cloned().map(Step::NextHop));
-    let overlay = found.links.iter().filter(|link| is_overlay(link));
-    plan.steps.extend(overlay.map(link));
+    let overlay: Vec<&HostLink> = found.links.iter().filter(|link| is_overlay(link)).collect();
+    going.extend(overlay.iter().map(|link| link.index));
+    plan.steps.extend(overlay.into_iter().map(link));
+    plan.steps.extend(filters(found, &going));
     let accepts = found.rules.iter().filter_map(|rule| {
         let ours = rule.comment.as_deref() == Some(FORWARD_ACCEPT_COMMENT);
         Some(Step::Rule {
@@ -169,6 +200,26 @@ fn kernel(plan: &mut Plan, found: &Found) {
     plan.steps.extend(accepts);
     let tables = found.tables.iter().filter(|table| is_table(table));
     plan.steps.extend(tables.cloned().map(Step::Table));
+}
+
+/// Our filters on links that stay.
+fn filters(found: &Found, going: &BTreeSet<LinkIndex>) -> impl Iterator<Item = Step> {
+    let ours = found.filters.iter().filter(|filter| {
+        filter.place.handle == FILTER_HANDLE
+            && filter.name.starts_with(FILTER_NAME_PREFIX)
+            && !going.contains(&filter.place.link)
+    });
+    ours.filter_map(|filter| {
+        let link = found
+            .links
+            .iter()
+            .find(|link| link.index == filter.place.link)?;
+        Some(Step::Filter {
+            place: filter.place,
+            name: filter.name.clone(),
+            link: link.name.clone(),
+        })
+    })
 }
 
 fn link(link: &HostLink) -> Step {
@@ -204,7 +255,7 @@ fn is_label(alias: &str) -> bool {
 fn is_table(table: &TableName) -> bool {
     matches!(
         (table.family, table.name.as_str()),
-        (TableFamily::Inet, AGENT_TABLE)
+        (TableFamily::Inet, AGENT_TABLE | POLICY_TABLE)
             | (TableFamily::Inet | TableFamily::Netdev, PLUGIN_TABLE)
             | (TableFamily::Netdev, GUARD_TABLE)
     )
@@ -244,7 +295,7 @@ fn is_plugin(entry: &Entry) -> bool {
     match &entry.kind {
         EntryKind::File(_) => is_one_of(name(entry), names),
         EntryKind::Link(target) => name(entry) == LOOPBACK && leads_to_role(target),
-        EntryKind::Other => false,
+        EntryKind::Folder | EntryKind::Other => false,
     }
 }
 
@@ -254,8 +305,23 @@ fn leads_to_role(target: &Path) -> bool {
 }
 
 fn is_runtime(entry: &Entry) -> bool {
-    let ours = is_one_of(name(entry), [NODE_FILE_NAME, AGENT_LOCK].into_iter());
-    ours && matches!(entry.kind, EntryKind::File(_))
+    match entry.kind {
+        EntryKind::File(_) => is_one_of(name(entry), [NODE_FILE_NAME, AGENT_LOCK].into_iter()),
+        EntryKind::Other => name(entry) == POLICY_SOCKET_NAME,
+        EntryKind::Folder | EntryKind::Link(_) => false,
+    }
+}
+
+/// Whether this is the folder of what the plugin told the agent of pods.
+fn is_attachments(entry: &Entry) -> bool {
+    entry.kind == EntryKind::Folder && name(entry) == ATTACHMENTS
+}
+
+/// Whether this holds programs and maps, in the layout of this release or another.
+fn is_layout(entry: &Entry) -> bool {
+    let number = name(entry).strip_prefix('v');
+    let layout = number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    layout && entry.kind == EntryKind::Folder
 }
 
 #[cfg(test)]

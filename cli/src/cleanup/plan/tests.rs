@@ -1,4 +1,5 @@
 use fairlead_cni_netlink::nft::Rule;
+use fairlead_cni_netlink::{Filter, FilterHook};
 use proptest::prelude::*;
 
 use super::*;
@@ -9,6 +10,7 @@ fn folders() -> Folders {
         bin: "/bin".into(),
         data: "/data".into(),
         run: "/run".into(),
+        bpf: "/bpf".into(),
     }
 }
 
@@ -180,6 +182,8 @@ fn tables_are_ours_by_family_and_name_and_rules_elsewhere_by_their_comment() {
             table(TableFamily::Netdev, PLUGIN_TABLE),
             table(TableFamily::Netdev, GUARD_TABLE),
             table(TableFamily::Inet, GUARD_TABLE),
+            table(TableFamily::Inet, POLICY_TABLE),
+            table(TableFamily::Netdev, POLICY_TABLE),
         ],
         rules: vec![
             rule(&filter, 3, FORWARD_ACCEPT_COMMENT),
@@ -196,6 +200,7 @@ fn tables_are_ours_by_family_and_name_and_rules_elsewhere_by_their_comment() {
             "nft table inet fairlead-cni",
             "nft table netdev fairlead-cni",
             "nft table netdev fairlead-guard",
+            "nft table inet fairlead-policy",
         ]
     );
 }
@@ -277,6 +282,23 @@ fn the_run_folder_goes_unless_others_use_it() {
         gone(files.clone()),
         ["/run/agent.lock", "/run/node.json", "/run"]
     );
+    let other = |path: &str, kind| Entry {
+        path: path.into(),
+        kind,
+    };
+    files.push(other("/run/attachments", EntryKind::Folder));
+    files.push(other("/run/policy.sock", EntryKind::Other));
+    assert_eq!(
+        gone(files.clone()),
+        [
+            "/run/agent.lock",
+            "/run/node.json",
+            "/run/policy.sock",
+            "/run/attachments",
+            "/run"
+        ]
+    );
+    files.truncate(2);
     files.push(file("/run/note", ""));
     let found = Found {
         files,
@@ -285,6 +307,60 @@ fn the_run_folder_goes_unless_others_use_it() {
     let (gone, left) = lines(&found);
     assert_eq!(gone, ["/run/agent.lock", "/run/node.json"]);
     assert_eq!(left, ["/run: it holds files of others"]);
+}
+
+#[test]
+fn a_filter_is_ours_by_number_and_name_and_goes_with_its_link() {
+    let filter = |link, handle, name: &str| Filter {
+        place: FilterPlace {
+            link: LinkIndex(link),
+            hook: FilterHook::Egress,
+            priority: 1,
+            handle,
+        },
+        name: name.to_owned(),
+        program: 7,
+    };
+    let mut uplink = host_link(3, "eth0", None);
+    uplink.veth = false;
+    let found = Found {
+        links: vec![
+            host_link(2, "fl0123456789ab", Some("fairlead/c1/eth0")),
+            uplink,
+        ],
+        filters: vec![
+            filter(2, FILTER_HANDLE, "fairlead_to_pod"),
+            filter(3, FILTER_HANDLE, "fairlead_to_wire"),
+            filter(3, 1, "fairlead_to_wire"),
+            filter(3, FILTER_HANDLE, "cil_to_netdev"),
+        ],
+        ..Found::default()
+    };
+    assert_eq!(
+        lines(&found).0,
+        [
+            "link fl0123456789ab (fairlead/c1/eth0)",
+            "filter fairlead_to_wire at egress of link eth0"
+        ]
+    );
+}
+
+#[test]
+fn programs_and_maps_go_by_layout() {
+    let folder = |path: &str| Entry {
+        path: path.into(),
+        kind: EntryKind::Folder,
+    };
+    let mut files = vec![folder("/bpf/v1"), folder("/bpf/v12")];
+    assert_eq!(gone(files.clone()), ["/bpf/v1", "/bpf/v12", "/bpf"]);
+    files.extend([folder("/bpf/v"), folder("/bpf/v1a"), file("/bpf/v2", "")]);
+    let found = Found {
+        files,
+        ..Found::default()
+    };
+    let (gone, left) = lines(&found);
+    assert_eq!(gone, ["/bpf/v1", "/bpf/v12"]);
+    assert_eq!(left, ["/bpf: it holds files of others"]);
 }
 
 /// Names and texts that are ours, nearly ours, and others'.
@@ -347,7 +423,9 @@ fn without(found: &Found, steps: &[Step]) -> Found {
     let mut left = found.clone();
     for step in steps {
         match step {
-            Step::File(path) | Step::Folder(path) => left.files.retain(|file| file.path != *path),
+            Step::File(path) | Step::Folder(path) | Step::Tree(path) => {
+                left.files.retain(|file| file.path != *path);
+            }
             Step::Link { name, .. } => {
                 let gone = left.links.iter().filter(|link| link.name == *name);
                 let gone: BTreeSet<LinkIndex> = gone.map(|link| link.index).collect();
@@ -357,6 +435,7 @@ fn without(found: &Found, steps: &[Step]) -> Found {
             }
             Step::Route(route) => left.routes.retain(|other| other != route),
             Step::NextHop(hop) => left.next_hops.retain(|other| other != hop),
+            Step::Filter { place, .. } => left.filters.retain(|other| other.place != *place),
             Step::Rule { handle, .. } => left.rules.retain(|rule| rule.handle != Some(*handle)),
             Step::Table(table) => left.tables.retain(|other| other != table),
         }

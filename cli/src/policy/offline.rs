@@ -1,0 +1,47 @@
+//! What happens to a packet, worked out from files.
+
+use fairlead_cni_node::policy::{Explain, Explained, PodName, Side};
+use fairlead_netpol_model::ask::{self, Asked};
+use fairlead_netpol_model::cluster::{Name, Protocol};
+use fairlead_netpol_model::oracle::{self, Traffic};
+use serde_json::json;
+
+use super::files::Objects;
+use crate::CliError;
+
+/// The answer that an agent would give.
+pub(super) fn explain(objects: &Objects, packet: &Explain) -> Result<Explained, CliError> {
+    for fault in &objects.faults {
+        eprintln!("fairlead: {fault}");
+    }
+    let traffic = traffic(&packet.protocol, packet.port);
+    let (from, to) = (asked(&packet.from), asked(&packet.to));
+    let packet = ask::packet(&objects.cluster, &from, &to, traffic)?;
+    let verdict = oracle::judge(&objects.cluster, &packet);
+    Ok(Explained {
+        allowed: verdict.allowed(),
+        text: format!("{verdict:?}"),
+        data: json!({}),
+    })
+}
+
+fn asked(side: &Side) -> Asked {
+    match side {
+        Side::Pod(PodName { namespace, name }) => Asked::Pod(Name {
+            namespace: namespace.as_str().into(),
+            name: name.as_str().into(),
+        }),
+        Side::Address(address) => Asked::Address(*address),
+        Side::Node => Asked::Node,
+    }
+}
+
+/// `icmp` and numbers have no ports.
+fn traffic(protocol: &str, port: u16) -> Traffic {
+    match protocol {
+        "tcp" => Traffic::Port(Protocol::Tcp, port),
+        "udp" => Traffic::Port(Protocol::Udp, port),
+        "sctp" => Traffic::Port(Protocol::Sctp, port),
+        other => Traffic::Other(other.parse().unwrap_or(1)),
+    }
+}
