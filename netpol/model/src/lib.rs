@@ -11,5 +11,7 @@ pub mod cluster;
 mod compiler;
 pub mod oracle;
 pub mod tables;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use compiler::{Compiler, Counts};
