@@ -31,65 +31,97 @@ static __always_inline enum reason check_departure(struct __sk_buff *skb, const 
 	return REASON_ALLOWED;
 }
 
+/* Both ends at once, for a packet that goes from host end to host end. */
+static __always_inline int depart_and_arrive(struct __sk_buff *skb, const struct address *target,
+					     const struct end *from, const struct end *to,
+					     const struct packet *p, struct question *q)
+{
+	struct sender sender = {.pod = from->pod, .ifindex = from->ifindex};
+	enum reason reason;
+
+	sender.carried = follow(from, p, q);
+	reason = judge_egress(&sender, p, q);
+	if (reason)
+		return drop(p, q, from->ifindex, reason);
+	reason = judge_ingress(to, &sender, p, q);
+	if (reason)
+		return drop(p, q, to->ifindex, reason);
+	return take_shortcut(skb, target);
+}
+
+/* What belongs to no flow is judged where it leaves. */
+static __always_inline bool has_flow(struct __sk_buff *skb, struct packet *p)
+{
+	if (p->kind == PACKET_ERROR)
+		return look_inside(skb, HOOK_FROM_POD, p);
+	return p->kind == PACKET_FLOW || p->kind == PACKET_ANSWER;
+}
+
 SEC("classifier")
 int from_pod(struct __sk_buff *skb)
 {
-	struct departure at = {.ifindex = skb->ifindex};
 	struct packet p = {.device = skb->ifindex, .hook = HOOK_FROM_POD};
+	struct end from = {.ifindex = skb->ifindex};
+	struct end to = {};
 	struct question q = {};
+	const struct address *target;
 	enum reason reason;
+	__u32 what;
 
 	/* The pod may have written there. */
 	carry(skb, 0);
-	at.pod = endpoint_of(at.ifindex);
-	if (!at.pod)
-		return drop(&p, NULL, at.ifindex, REASON_STARTING);
+	from.pod = endpoint_of(from.ifindex);
+	if (!from.pod)
+		return drop(&p, NULL, from.ifindex, REASON_STARTING);
 	parse(skb, HOOK_FROM_POD, &p);
-	reason = check_departure(skb, at.pod, &p);
+	reason = check_departure(skb, from.pod, &p);
 	if (reason)
-		return drop(&p, NULL, at.ifindex, reason);
-	at.carry = at.pod->slot;
-	if (p.kind == PACKET_NEIGHBOUR || p.kind == PACKET_OTHER || p.kind == PACKET_LATER ||
-	    (p.kind == PACKET_ERROR && !look_inside(skb, HOOK_FROM_POD, &p))) {
-		carry(skb, at.carry);
-		return PASS;
+		return drop(&p, NULL, from.ifindex, reason);
+	what = from.pod->slot;
+	if (has_flow(skb, &p)) {
+		from.now = to.now = bpf_ktime_get_coarse_ns();
+		find_end(&from, &p, SIDE_POD);
+		target = find_shortcut(&from, &to, &p);
+		if (target)
+			return depart_and_arrive(skb, target, &from, &to, &p, &q);
+		if (is_direct(&from, &p))
+			what |= CARRY_DIRECT;
+		what |= follow(&from, &p, &q);
 	}
-	at.now = bpf_ktime_get_coarse_ns();
-	flow_key_of(&at.key, &p, at.ifindex, SIDE_POD);
-	at.flow = flow_find(&at.key, &p, at.now);
-	follow(&at, &p, &q);
-	carry(skb, at.carry);
+	carry(skb, what);
 	return PASS;
 }
 
 SEC("classifier")
 int to_pod(struct __sk_buff *skb)
 {
-	struct arrival at = {.ifindex = skb->ifindex};
 	struct packet p = {.device = skb->ifindex, .hook = HOOK_TO_POD};
+	struct end to = {.ifindex = skb->ifindex};
 	struct question q = {};
 	struct sender sender;
 	enum reason reason;
 
-	at.pod = endpoint_of(at.ifindex);
-	if (!at.pod)
-		return drop(&p, NULL, at.ifindex, REASON_STARTING);
+	to.pod = endpoint_of(to.ifindex);
+	if (!to.pod)
+		return drop(&p, NULL, to.ifindex, REASON_STARTING);
 	find_sender(skb, &sender);
 	parse(skb, HOOK_TO_POD, &p);
 	if (p.kind == PACKET_MALFORMED)
-		return drop(&p, NULL, at.ifindex, REASON_MALFORMED);
-	if (sender.ifindex != at.ifindex) {
+		return drop(&p, NULL, to.ifindex, REASON_MALFORMED);
+	if (sender.ifindex != to.ifindex) {
 		reason = judge_egress(&sender, &p, &q);
 		if (reason)
 			return drop(&p, &q, sender.ifindex, reason);
 	}
-	at.now = bpf_ktime_get_coarse_ns();
-	if (p.kind != PACKET_ERROR || look_inside(skb, HOOK_TO_POD, &p)) {
-		flow_key_of(&at.key, &p, at.ifindex, SIDE_REMOTE);
-		at.flow = flow_find(&at.key, &p, at.now);
-	}
-	reason = judge_ingress(&at, &sender, &p, &q);
-	return reason ? drop(&p, &q, at.ifindex, reason) : PASS;
+	to.now = bpf_ktime_get_coarse_ns();
+	if (p.kind != PACKET_ERROR || look_inside(skb, HOOK_TO_POD, &p))
+		find_end(&to, &p, SIDE_REMOTE);
+	leave_shortcut(&to, &sender, &p);
+	reason = judge_ingress(&to, &sender, &p, &q);
+	if (reason)
+		return drop(&p, &q, to.ifindex, reason);
+	enter_shortcut(&to, &sender, &p);
+	return PASS;
 }
 
 /* Egress at the two hooks where no pod receives. */

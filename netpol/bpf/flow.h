@@ -54,14 +54,19 @@ static __always_inline void flow_forget(const struct flow_key *key)
 	bpf_map_delete_elem(&flows_new, key);
 }
 
+static __always_inline struct flow *flow_lookup(const struct flow_key *key)
+{
+	struct flow *flow = bpf_map_lookup_elem(&flows, key);
+
+	return flow ? flow : bpf_map_lookup_elem(&flows_new, key);
+}
+
 /* The flow of a packet; none when it was silent for too long, or when a SYN uses the ports of a closed one anew. */
 static __always_inline struct flow *flow_find(const struct flow_key *key, const struct packet *p,
 					      __u64 now)
 {
-	struct flow *flow = bpf_map_lookup_elem(&flows, key);
+	struct flow *flow = flow_lookup(key);
 
-	if (!flow)
-		flow = bpf_map_lookup_elem(&flows_new, key);
 	if (!flow)
 		return NULL;
 	if (!is_older(flow->seen, now, lifetime(key->protocol, flow->state)) &&
@@ -71,30 +76,39 @@ static __always_inline struct flow *flow_find(const struct flow_key *key, const 
 	return NULL;
 }
 
-struct opening {
+/* A flow as the pod at one of its ends sees it. */
+struct end {
+	struct flow_key key;
+	struct flow *flow; /* as it was before the packet: stale once the packet was followed */
+	const struct endpoint *pod;
 	__u64 now;
-	__u32 from;
-	__u8 opener;
-	__u8 state;
-	__u8 shortcut;
-	__u8 zero;
+	__u32 ifindex; /* the pod's host end */
+	bool shortcut; /* what a flow that begins is to say */
 };
 
-__noinline int flow_open(const struct flow_key *key, const struct opening *how)
+static __always_inline void find_end(struct end *end, const struct packet *p, enum side sender)
 {
-	struct flow flow = {};
+	flow_key_of(&end->key, p, end->ifindex, sender);
+	end->flow = flow_find(&end->key, p, end->now);
+}
 
-	if (!key || !how)
+/* Begins a flow. Global, as all that is called from several places: the verifier looks at it once. It then forgets what
+ * stands behind the pointers, so no pointer may stand there. */
+__noinline int flow_write(const struct flow_key *key, __u64 now, __u32 opener, __u32 from, __u32 shortcut)
+{
+	struct flow flow = {.seen = now, .opener = opener, .from = from, .shortcut = shortcut};
+
+	if (!key)
 		return 0;
-	flow.seen = how->now;
-	flow.opener = how->opener;
-	flow.state = how->state;
-	flow.shortcut = how->shortcut;
-	flow.from = how->from;
 	/* An older one that is confirmed would be found first. */
 	bpf_map_delete_elem(&flows, key);
 	bpf_map_update_elem(&flows_new, key, &flow, BPF_ANY);
 	return 0;
+}
+
+static __always_inline void flow_open(const struct end *end, enum side opener, __u32 from)
+{
+	flow_write(&end->key, end->now, opener, from, end->shortcut);
 }
 
 /* Moves a flow that both sides have confirmed. */
@@ -123,18 +137,20 @@ static __always_inline void flow_close(struct flow *flow, enum side sender, __u8
 }
 
 /* A packet of a flow passes. The pointer is stale afterwards: a confirmed flow moves. */
-static __always_inline void flow_touch(const struct flow_key *key, struct flow *flow,
-				       const struct packet *p, enum side sender, __u64 now)
+static __always_inline void flow_touch(const struct end *end, const struct packet *p,
+				       enum side sender)
 {
-	if (is_older(flow->seen, now, SECOND))
-		flow->seen = now;
+	struct flow *flow = end->flow;
+
+	if (is_older(flow->seen, end->now, SECOND))
+		flow->seen = end->now;
 	if (p->protocol == IPPROTO_TCP && p->tcp_flags & (TCP_FIN | TCP_RST))
 		flow_close(flow, sender, p->tcp_flags);
 	if (flow->opener != sender) {
 		if (flow->state == FLOW_OPENED)
 			flow->state = FLOW_ANSWERED;
 	} else if (flow->state == FLOW_ANSWERED) {
-		flow_confirm(key);
+		flow_confirm(&end->key);
 	}
 }
 

@@ -369,6 +369,7 @@ static __always_inline bool look_inside(struct __sk_buff *skb, enum hook hook, s
 {
 	struct payload at = {};
 	__u8 bytes[8] = {};
+	bool known;
 
 	if (!read_ip(skb, hook, p->body, p->family, p, &at) || at.fragment_offset)
 		return false;
@@ -379,12 +380,11 @@ static __always_inline bool look_inside(struct __sk_buff *skb, enum hook hook, s
 		p->source_port = *(__be16 *)bytes;
 		p->destination_port = *(__be16 *)(bytes + 2);
 	}
-	if (is_icmp(p)) {
+	if (is_icmp(p))
 		parse_icmp(p, bytes, &at);
-		if (p->kind != PACKET_FLOW && p->kind != PACKET_ANSWER)
-			return false;
-		p->kind = PACKET_ERROR;
-	}
+	known = p->kind == PACKET_FLOW || p->kind == PACKET_ANSWER || !is_icmp(p);
+	/* What is inside can lie: an error it remains. */
+	p->kind = PACKET_ERROR;
 	turn_round(p);
-	return true;
+	return known;
 }

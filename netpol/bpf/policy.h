@@ -83,30 +83,7 @@ static __always_inline bool ingress_allows(const struct endpoint *pod, const str
 	return judge(&pod->ingress, q);
 }
 
-/* What `judge_ingress` knows of a packet's way to its receiver. */
-struct arrival {
-	struct flow_key key;
-	struct flow *flow; /* as it was before the packet */
-	const struct endpoint *pod;
-	__u32 ifindex;
-	bool shortcut;
-	__u64 now;
-};
-
-static __always_inline void open_at_receiver(const struct arrival *at, enum side opener, __u32 from)
-{
-	struct opening how = {
-		.now = at->now,
-		.from = from,
-		.opener = opener,
-		.state = FLOW_OPENED,
-		.shortcut = at->shortcut,
-	};
-
-	flow_open(&at->key, &how);
-}
-
-static __always_inline enum side opener_at_receiver(const struct arrival *at, const struct packet *p,
+static __always_inline enum side opener_at_receiver(const struct end *at, const struct packet *p,
 						    bool isolated)
 {
 	if (!isolated && in_grace(at->pod, p, at->now))
@@ -115,7 +92,7 @@ static __always_inline enum side opener_at_receiver(const struct arrival *at, co
 }
 
 /* Ingress; follows the flow. The node itself reaches its pods, and a pod itself. */
-static __always_inline enum reason judge_ingress(const struct arrival *at, const struct sender *sender,
+static __always_inline enum reason judge_ingress(const struct end *at, const struct sender *sender,
 						 const struct packet *p, struct question *q)
 {
 	bool isolated = at->pod->ingress.set && sender->ifindex != FROM_NODE &&
@@ -128,7 +105,7 @@ static __always_inline enum reason judge_ingress(const struct arrival *at, const
 	if (reason)
 		return isolated ? reason : REASON_ALLOWED;
 	if (is_reply(at->flow, p, SIDE_REMOTE)) {
-		flow_touch(&at->key, at->flow, p, SIDE_REMOTE, at->now);
+		flow_touch(at, p, SIDE_REMOTE);
 		return REASON_ALLOWED;
 	}
 	q->set = 0;
@@ -137,29 +114,28 @@ static __always_inline enum reason judge_ingress(const struct arrival *at, const
 			return REASON_ALLOWED;
 		if (at->flow || !in_grace(at->pod, p, at->now))
 			return REASON_INGRESS;
-		open_at_receiver(at, SIDE_POD, FROM_UNKNOWN);
+		flow_open(at, SIDE_POD, FROM_UNKNOWN);
 		return REASON_ALLOWED;
 	}
 	if (at->flow && at->flow->opener == SIDE_REMOTE) {
-		flow_touch(&at->key, at->flow, p, SIDE_REMOTE, at->now);
+		flow_touch(at, p, SIDE_REMOTE);
 	} else if (opens_flows(p)) {
-		open_at_receiver(at, opener_at_receiver(at, p, isolated), sender->ifindex);
+		flow_open(at, opener_at_receiver(at, p, isolated), sender->ifindex);
+		count_flow(p);
 		report_flow(p, q, at->ifindex);
 	}
 	return REASON_ALLOWED;
 }
 
 /* An answer of a pod that is isolated in egress passes as long as what it answers may come. */
-static __always_inline bool reply_may_leave(const struct endpoint *pod, __u32 ifindex,
-					    const struct flow *flow, const struct packet *p,
+static __always_inline bool reply_may_leave(const struct end *at, const struct packet *p,
 					    struct question *q)
 {
-	const struct endpoint *from;
+	__u32 from = at->flow->from;
 
-	if (!pod->egress.set || !pod->ingress.set || flow->from == FROM_NODE ||
-	    flow->from == ifindex)
+	if (!at->pod->egress.set || !at->pod->ingress.set || from == FROM_NODE ||
+	    from == at->ifindex)
 		return true;
-	from = endpoint_of(flow->from);
-	ask_about(q, peer_address(from, &p->destination, p->family), p, p->source_port);
-	return judge(&pod->ingress, q);
+	ask_about(q, peer_address(endpoint_of(from), &p->destination, p->family), p, p->source_port);
+	return judge(&at->pod->ingress, q);
 }

@@ -75,13 +75,17 @@ static __always_inline bool is_sampled(void)
 	return now && now->sample && bpf_get_prandom_u32() % now->sample == 0;
 }
 
-/* The first packet of a flow was allowed. */
+static __always_inline void count_flow(const struct packet *p)
+{
+	count(&drops, p->hook * REASONS + REASON_ALLOWED);
+}
+
+/* A policy set, or none, has allowed the first packet of a flow. */
 __noinline int report_flow(const struct packet *p, const struct question *q, __u32 endpoint)
 {
-	if (!p)
+	if (!p || !q)
 		return 0;
-	count(&drops, p->hook * REASONS + REASON_ALLOWED);
-	if (q && q->set)
+	if (q->set)
 		count_verdict(q, REASON_ALLOWED);
 	if (is_sampled())
 		tell(p, q, endpoint, REASON_ALLOWED);

@@ -93,7 +93,7 @@ static __always_inline bool set_allows(const struct direction *rules, struct que
 	return allowed & bit;
 }
 
-/* The sets that the first leads to. Global: the verifier looks at it once, not once a call. */
+/* The sets that the first leads to. */
 __noinline bool later_set_allows(__u64 next, struct question *q)
 {
 	const struct direction *rules;
