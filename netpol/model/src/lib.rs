@@ -4,11 +4,13 @@
 //! - [`cluster`]: what goes in: pods, namespaces, policies as plain values.
 //! - [`tables`]: what comes out: the content of the maps, and the writes that change it.
 //! - [`oracle`]: the API's text, for one packet.
+//! - [`explain`]: which policies and rules decide about it.
 //! - [`Compiler`]: keeps the cluster and what of it this node needs, and says what to write.
 
 pub mod ask;
 pub mod cluster;
 mod compiler;
+pub mod explain;
 pub mod oracle;
 pub mod tables;
 #[cfg(feature = "testing")]

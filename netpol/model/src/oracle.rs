@@ -5,6 +5,7 @@
 //! network are the node, and a finished pod is nobody; rules without ports allow every protocol, rules with ports allow
 //! none that has no ports.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::cluster::{Cluster, Name, Peer, Pod, Policy, Port, Ports, Protocol, Rule};
@@ -30,6 +31,16 @@ impl Side {
     }
 }
 
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pod(name, address) => write!(f, "pod {name} ({address})"),
+            Self::Node(address) => write!(f, "the node ({address})"),
+            Self::Address(address) => write!(f, "{address}"),
+        }
+    }
+}
+
 /// What of a packet's content policies look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Traffic {
@@ -37,6 +48,16 @@ pub enum Traffic {
     Port(Protocol, u16),
     /// A protocol without ports, by its number: ICMP is 1.
     Other(u8),
+}
+
+impl fmt::Display for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(protocol, port) => write!(f, "{protocol} port {port}"),
+            Self::Other(1 | 58) => f.write_str("ICMP"),
+            Self::Other(number) => write!(f, "IP protocol {number}"),
+        }
+    }
 }
 
 /// The first packet of a flow, its destination as the receiver has it: after every Service.
@@ -154,7 +175,18 @@ pub(crate) fn isolating<'a>(
 }
 
 /// Whether `rule` allows the packet.
-pub(crate) fn allows(
+fn allows(
+    cluster: &Cluster,
+    policy: &Policy,
+    rule: &Rule,
+    packet: &Packet,
+    direction: Direction,
+) -> bool {
+    has_peer(cluster, policy, rule, packet, direction) && has_port(cluster, rule, packet)
+}
+
+/// Whether `rule` means the packet's other end.
+pub(crate) fn has_peer(
     cluster: &Cluster,
     policy: &Policy,
     rule: &Rule,
@@ -165,18 +197,15 @@ pub(crate) fn allows(
         Direction::Ingress => &packet.from,
         Direction::Egress => &packet.to,
     };
-    let peer = rule.peers.is_empty()
-        || rule
-            .peers
-            .iter()
-            .any(|peer| is_peer(cluster, policy, peer, other));
+    let mut peers = rule.peers.iter();
+    rule.peers.is_empty() || peers.any(|peer| is_peer(cluster, policy, peer, other))
+}
+
+/// Whether `rule` means the packet's traffic.
+pub(crate) fn has_port(cluster: &Cluster, rule: &Rule, packet: &Packet) -> bool {
     let receiver = pod(cluster, &packet.to);
-    let port = rule.ports.is_empty()
-        || rule
-            .ports
-            .iter()
-            .any(|port| is_port(port, receiver, packet.traffic));
-    peer && port
+    let mut ports = rule.ports.iter();
+    rule.ports.is_empty() || ports.any(|port| is_port(port, receiver, packet.traffic))
 }
 
 fn is_peer(cluster: &Cluster, policy: &Policy, peer: &Peer, side: &Side) -> bool {
@@ -214,7 +243,7 @@ fn is_port(port: &Port, receiver: Option<&Pod>, traffic: Traffic) -> bool {
 }
 
 /// The pod at this side, if it is one that policies know.
-fn pod<'a>(cluster: &'a Cluster, side: &Side) -> Option<&'a Pod> {
+pub(crate) fn pod<'a>(cluster: &'a Cluster, side: &Side) -> Option<&'a Pod> {
     match side {
         Side::Pod(name, _) => cluster
             .pods
