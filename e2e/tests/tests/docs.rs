@@ -252,6 +252,26 @@ fn every_metric_of_the_agent_is_described() {
 }
 
 #[test]
+fn every_metric_of_the_dashboards_is_described() {
+    let dashboard = read(&root().join("charts/fairlead/dashboards/policy.json"));
+    let dashboard: Value = serde_json::from_str(&dashboard).expect("a dashboard is JSON");
+    let panels = dashboard["panels"].as_array().expect("it has panels");
+    let queries = panels.iter().flat_map(|panel| panel["targets"].as_array());
+    let queries: Vec<_> = queries.flatten().map(|target| &target["expr"]).collect();
+    assert!(queries.len() > 10, "only {queries:?} found");
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    let words = queries
+        .iter()
+        .filter_map(|query| query.as_str())
+        .flat_map(|query| query.split(|c| !is_name(c)));
+    // Not the beginning of a pattern, which ends in an underscore.
+    let names = words.filter(|word| word.starts_with("fairlead_") && !word.ends_with('_'));
+    assert_told("docs/metrics.md", names, |name| {
+        format!("| `{}` |", name.trim_end_matches("_bucket"))
+    });
+}
+
+#[test]
 fn every_sysctl_of_the_agent_is_in_the_page_of_permissions() {
     let source = read(&root().join("agent/src/kernel/sysctl.rs"));
     let rows = source
