@@ -4,6 +4,9 @@
 use std::fmt;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
+use nix::errno::Errno;
+
+use crate::error::NetlinkError;
 use crate::types::LinkIndex;
 use crate::wire::{Attrs, Bytes, Writer, flag};
 
@@ -176,6 +179,18 @@ impl fmt::Display for FilterPlace {
 /// The filters of a link are asked for by this header.
 pub(crate) fn put_filters_of(w: &mut Writer, link: LinkIndex, hook: FilterHook) {
     put_header(w, link, 0, hook.parent(), 0);
+}
+
+/// Where there is no queueing discipline to have filters, the kernel says `EINVAL`, or finds nothing.
+pub(crate) fn none_when_missing<T>(
+    listed: Result<Vec<T>, NetlinkError>,
+) -> Result<Vec<T>, NetlinkError> {
+    match listed {
+        Err(error) if error.is_not_found() || error.errno() == Some(Errno::EINVAL) => {
+            Ok(Vec::new())
+        }
+        listed => listed,
+    }
 }
 
 /// All queueing disciplines are asked for by this header.

@@ -4,20 +4,30 @@
 //! [`Datapath`] takes them over as it finds them, so enforcement goes on while nobody runs.
 
 mod config;
+mod content;
 mod counters;
+mod encode;
 mod error;
 mod event;
 mod events;
+mod features;
 pub mod layout;
 mod link;
+mod load;
 mod maps;
 mod node;
 pub mod object;
+mod pins;
+mod programs;
+mod remove;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fairlead_cni_netlink::Netlink;
 use fairlead_netpol_model::tables::{IfIndex, Tables, Update};
+use nix::time::{ClockId, clock_gettime};
 
 pub use config::{Config, Sizes, home};
 pub use counters::{Drops, Fill, VerdictCount};
@@ -27,6 +37,11 @@ pub use events::Events;
 pub use link::Attached;
 pub use maps::MapName;
 pub use node::{NodeTable, node_table};
+pub use remove::remove;
+
+use content::Content;
+use maps::{OtherMaps, PolicyMaps};
+use programs::Programs;
 
 /// What [`Datapath::open`] found of an earlier run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,113 +93,146 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Datapath {
     home: PathBuf,
+    found: Found,
+    programs: Programs,
+    content: Content,
+    other: OtherMaps,
+    netlink: Netlink,
 }
 
 impl Datapath {
-    /// Takes over what is pinned, and loads what is not there or is not of this version. Sockets are opened in
-    /// the calling thread's network namespace.
+    /// Takes over what is pinned, and loads what is not there or is not of this version. Links are those of the
+    /// calling thread's network namespace.
     pub fn open(config: &Config) -> Result<Self, DatapathError> {
+        let home = home(&config.dir);
+        let (programs, found) = load::open(&home, object::bytes()?, config)?;
         Ok(Self {
-            home: home(&config.dir),
+            content: Content::new(PolicyMaps::open(&home)?, monotonic())?,
+            other: OtherMaps::open(&home)?,
+            netlink: Netlink::open()?,
+            home,
+            found,
+            programs,
         })
     }
 
     /// What was there before.
     #[must_use]
     pub fn found(&self) -> &Found {
-        &Found::Nothing
+        &self.found
     }
 
-    /// Puts the programs of a pod on its host end, both at once for whoever looks from outside: link down or up,
-    /// with other programs of ours on it or none.
-    pub fn attach_pod(&mut self, _link: IfIndex) -> Result<(), DatapathError> {
-        Ok(())
+    /// Puts the programs of a pod on its host end, in one go: link down or up, with other programs of ours on it or
+    /// none. Say what holds for the pod before: without that it is denied everything.
+    pub fn attach_pod(&mut self, link: IfIndex) -> Result<(), DatapathError> {
+        let hooks = [Hook::FromPod, Hook::ToPod];
+        link::attach(&mut self.netlink, &self.programs, link, &hooks)
     }
 
     /// Puts the program that judges the egress of pods on any other device.
-    pub fn attach_wire(&mut self, _link: IfIndex) -> Result<(), DatapathError> {
-        Ok(())
+    pub fn attach_wire(&mut self, link: IfIndex) -> Result<(), DatapathError> {
+        link::attach(&mut self.netlink, &self.programs, link, &[Hook::ToWire])
     }
 
     /// Takes our programs off a link; one that is gone is success.
-    pub fn detach(&mut self, _link: IfIndex) -> Result<(), DatapathError> {
-        Ok(())
+    pub fn detach(&mut self, link: IfIndex) -> Result<(), DatapathError> {
+        link::detach(&mut self.netlink, link).map(drop)
     }
 
     /// All our filters on all links.
     pub fn attached(&mut self) -> Result<Vec<Attached>, DatapathError> {
-        Ok(Vec::new())
+        link::attached(&mut self.netlink, &self.programs)
     }
 
     /// The pinned program for [`node_table`]; another path when it is another program.
     #[must_use]
     pub fn node_program(&self) -> &Path {
-        &self.home
+        self.programs.to_node()
     }
 
     /// Makes the writes in their order. What does not fit is in [`Datapath::full`].
-    pub fn apply(&mut self, _update: &Update) -> Result<Applied, DatapathError> {
-        Ok(Applied::default())
+    pub fn apply(&mut self, update: &Update) -> Result<Applied, DatapathError> {
+        self.content.apply(update)
     }
 
-    /// Brings the maps to `tables`, whatever is in them: writes only what is different.
-    pub fn resync(&mut self, _tables: &Tables) -> Result<Applied, DatapathError> {
-        Ok(Applied::default())
+    /// Brings the maps to `tables`, whatever is in them: writes only what is different. Between writes a packet
+    /// may be judged by a new set and an old class, and dropped though both states allow it; it is never let
+    /// through though neither does.
+    pub fn resync(&mut self, tables: &Tables) -> Result<Applied, DatapathError> {
+        self.content.resync(tables)
     }
 
     /// Maps that have no room for all that is wanted.
     #[must_use]
     pub fn full(&self) -> Vec<Full> {
-        Vec::new()
+        self.content.full()
     }
 
     /// Pods that are denied in a direction for want of room in a map.
     #[must_use]
     pub fn denied(&self) -> Vec<(IfIndex, Direction)> {
-        Vec::new()
+        self.content.denied()
     }
 
     /// Sets the programs' settings; says whether they were others.
-    pub fn set_settings(&mut self, _settings: Settings) -> Result<bool, DatapathError> {
-        Ok(false)
+    pub fn set_settings(&mut self, settings: Settings) -> Result<bool, DatapathError> {
+        let wanted = layout::Settings {
+            flags: if settings.shortcut {
+                layout::SETTING_SHORTCUT
+            } else {
+                0
+            },
+            sample: settings.sample,
+        };
+        let map = &mut self.other.settings;
+        let found = map.get(&0, 0).map_err(MapName::Settings.failed("read"))?;
+        if found == wanted {
+            return Ok(false);
+        }
+        map.set(0, wanted, 0)
+            .map_err(MapName::Settings.failed("write"))?;
+        Ok(true)
     }
 
     /// From now on for `time` a TCP segment in the middle of an unknown flow of the pod counts as a reply: for a
     /// pod that already ran when policy came to it. It may be said before the endpoint is written.
-    pub fn set_grace(&mut self, _link: IfIndex, _time: Duration) -> Result<(), DatapathError> {
-        Ok(())
+    pub fn set_grace(&mut self, link: IfIndex, time: Duration) -> Result<(), DatapathError> {
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let until = monotonic().saturating_add(nanoseconds);
+        self.content.extra(link, |extra| extra.grace_until = until)
     }
 
-    /// Says whether packets have to pass a queueing discipline at the pod's host end: no shortcut then.
-    pub fn set_queued(&mut self, _link: IfIndex, _queued: bool) -> Result<(), DatapathError> {
-        Ok(())
+    /// Says whether packets have to pass a queueing discipline at the pod's host end: no shortcut then. It may be
+    /// said before the endpoint is written.
+    pub fn set_queued(&mut self, link: IfIndex, queued: bool) -> Result<(), DatapathError> {
+        self.content.extra(link, |extra| extra.queued = queued)
     }
 
     /// Says that a link is a bridge with pods on its ports, or no more.
-    pub fn set_bridge(&mut self, _link: IfIndex, _bridge: bool) -> Result<(), DatapathError> {
-        Ok(())
+    pub fn set_bridge(&mut self, link: IfIndex, bridge: bool) -> Result<(), DatapathError> {
+        self.content.bridge(link, bridge)
     }
 
     /// Links that are said to be bridges.
     #[must_use]
     pub fn bridges(&self) -> Vec<IfIndex> {
-        Vec::new()
+        self.content.bridges()
     }
 
     /// Packets by reason and hook.
     pub fn drops(&self) -> Result<Vec<Drops>, DatapathError> {
-        Ok(Vec::new())
+        counters::drops(&self.other.drops)
     }
 
     /// Verdicts by policy set and class of peers.
     pub fn verdicts(&self) -> Result<Vec<VerdictCount>, DatapathError> {
-        Ok(Vec::new())
+        counters::verdicts(&self.other.verdicts)
     }
 
     /// How full the maps are that policy decides.
     #[must_use]
     pub fn fill(&self) -> Vec<Fill> {
-        Vec::new()
+        self.content.fill()
     }
 
     /// Events that the programs tell from now on, and those that nobody has read. There is one reader at a time.
@@ -193,9 +241,9 @@ impl Datapath {
     }
 }
 
-/// Removes every filter, pin and folder of ours below `dir` (`policy.bpfDir`); says what it removed. What is gone
-/// already is success, and one failure does not keep the rest.
-#[must_use]
-pub fn remove(_dir: &Path) -> (Vec<String>, Vec<DatapathError>) {
-    (Vec::new(), Vec::new())
+/// `CLOCK_MONOTONIC` in ns.
+fn monotonic() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
+    let nanoseconds = now.unwrap_or_default().as_nanos();
+    u64::try_from(nanoseconds).unwrap_or(u64::MAX)
 }

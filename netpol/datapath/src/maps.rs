@@ -1,6 +1,17 @@
-//! The maps by name.
+//! The maps by name, and opened by their pins.
 
 use std::fmt;
+use std::path::Path;
+
+use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuHashMap};
+
+use crate::config::Sizes;
+use crate::error::DatapathError;
+use crate::layout::{
+    Addr, Address, CellKey, Direction, Endpoint, Page, PageKey, PrefixKey, Settings, SourceKey,
+    VerdictKey,
+};
+use crate::table::{Store, Table};
 
 /// A map that programs and agent share (`netpol/bpf/layout.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,6 +97,133 @@ impl MapName {
             Self::Events => "policy.maps.events",
             _ => "policy.maps.endpoints",
         }
+    }
+}
+
+impl MapName {
+    /// Whether policy decides what is in it: such maps belong together.
+    pub(crate) const fn is_of_policy(self) -> bool {
+        matches!(
+            self,
+            Self::Endpoints
+                | Self::Slots
+                | Self::Sources
+                | Self::Addresses
+                | Self::Cells
+                | Self::Ports
+                | Self::Sets
+                | Self::Prefixes
+        )
+    }
+
+    /// How large it is by the configuration; `None`: as the object says.
+    pub(crate) const fn size(self, sizes: &Sizes) -> Option<u32> {
+        match self {
+            Self::Endpoints => Some(sizes.endpoints),
+            Self::Addresses => Some(sizes.addresses),
+            Self::Cells => Some(sizes.cells),
+            Self::Ports => Some(sizes.ports),
+            Self::Sets => Some(sizes.sets),
+            Self::Prefixes => Some(sizes.prefixes),
+            Self::FlowsNew => Some(sizes.new_flows),
+            Self::Flows => Some(sizes.flows),
+            Self::Fragments => Some(sizes.fragments),
+            Self::Events => Some(sizes.events),
+            Self::Slots
+            | Self::Sources
+            | Self::Settings
+            | Self::Drops
+            | Self::Lost
+            | Self::Verdicts => None,
+        }
+    }
+
+    /// An error about this map.
+    pub(crate) fn failed(self, doing: &'static str) -> impl Fn(MapError) -> DatapathError {
+        move |source| DatapathError::Map {
+            doing,
+            map: self,
+            source: Box::new(source),
+        }
+    }
+
+    /// Opens it by its pin in `home`.
+    pub(crate) fn open<T>(self, home: &Path) -> Result<T, DatapathError>
+    where
+        T: TryFrom<Map, Error = MapError>,
+    {
+        MapData::from_pin(home.join(self.name()))
+            .and_then(Map::from_map_data)
+            .and_then(T::try_from)
+            .map_err(self.failed("open"))
+    }
+
+    /// Opens it to be written.
+    fn table<S>(self, home: &Path) -> Result<Table<S>, DatapathError>
+    where
+        S: Store + TryFrom<Map, Error = MapError>,
+    {
+        let data = MapData::from_pin(home.join(self.name())).map_err(self.failed("open"))?;
+        let capacity = data.info().map_err(self.failed("open"))?.max_entries();
+        let store = Map::from_map_data(data).and_then(S::try_from);
+        Ok(Table::new(
+            self,
+            store.map_err(self.failed("open"))?,
+            capacity,
+        ))
+    }
+}
+
+/// The maps that policy decides.
+#[derive(Debug)]
+pub(crate) struct PolicyMaps {
+    pub(crate) endpoints: Table<HashMap<MapData, u32, Endpoint>>,
+    pub(crate) slots: Table<HashMap<MapData, u32, u32>>,
+    pub(crate) sources: Table<LpmTrie<MapData, SourceKey, u8>>,
+    pub(crate) addresses: Table<HashMap<MapData, Addr, Address>>,
+    pub(crate) cells: Table<HashMap<MapData, CellKey, u64>>,
+    pub(crate) ports: Table<HashMap<MapData, PageKey, Page>>,
+    pub(crate) sets: Table<HashMap<MapData, u64, Direction>>,
+    pub(crate) prefixes: Table<LpmTrie<MapData, PrefixKey, u64>>,
+}
+
+impl PolicyMaps {
+    /// Opens those that are pinned in `home`.
+    pub(crate) fn open(home: &Path) -> Result<Self, DatapathError> {
+        Ok(Self {
+            endpoints: MapName::Endpoints.table(home)?,
+            slots: MapName::Slots.table(home)?,
+            sources: MapName::Sources.table(home)?,
+            addresses: MapName::Addresses.table(home)?,
+            cells: MapName::Cells.table(home)?,
+            ports: MapName::Ports.table(home)?,
+            sets: MapName::Sets.table(home)?,
+            prefixes: MapName::Prefixes.table(home)?,
+        })
+    }
+}
+
+/// Settings and counters.
+pub(crate) struct OtherMaps {
+    pub(crate) settings: Array<MapData, Settings>,
+    pub(crate) drops: PerCpuArray<MapData, u64>,
+    pub(crate) verdicts: PerCpuHashMap<MapData, VerdictKey, u64>,
+}
+
+impl OtherMaps {
+    /// Opens those that are pinned in `home`.
+    pub(crate) fn open(home: &Path) -> Result<Self, DatapathError> {
+        Ok(Self {
+            settings: MapName::Settings.open(home)?,
+            drops: MapName::Drops.open(home)?,
+            verdicts: MapName::Verdicts.open(home)?,
+        })
+    }
+}
+
+impl fmt::Debug for OtherMaps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OtherMaps").finish_non_exhaustive()
     }
 }
 

@@ -1,11 +1,32 @@
 //! The nftables table that asks our program about packets for the node itself: after translation of addresses,
 //! before any socket.
+//!
+//! ```text
+//! table inet fairlead-policy {
+//!     chain input {
+//!         type filter hook input priority filter
+//!         iifname "fl*" xt match bpf drop
+//!         iifname "cni0" xt match bpf drop          # each bridge that pods are ports of
+//!     }
+//! }
+//! ```
+//!
+//! Names of host ends begin with `fl`, and so may those of others: the program lets pass what comes in by no pod.
 
 use std::path::Path;
 
 use fairlead_cni_netlink::LinkName;
-use fairlead_cni_netlink::nft::{Chain, Rule, TableFamily, TableName};
-use fairlead_cni_node::owned::POLICY_TABLE;
+use fairlead_cni_netlink::nft::{
+    Base, Chain, ChainKind, Expr, Field, Hook, Key, Policy, Rule, TableFamily, TableName, Test,
+    XtMatch,
+};
+use fairlead_cni_node::owned::{HOST_LINK_PREFIX, POLICY_TABLE};
+
+/// The table's only chain.
+const CHAIN: &str = "input";
+
+/// `filter`: among the rules that others judge packets by.
+const PRIORITY: i32 = 0;
 
 /// A table of one chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,12 +40,33 @@ pub struct NodeTable {
 }
 
 /// The table as it has to be, with `program` from [`crate::Datapath::node_program`] and the bridges that pods are
-/// ports of. When the program is replaced, its path is another: write the new table in one transaction.
+/// ports of. When the program is replaced, its path is another: write the new table in one transaction. No rules
+/// for a path of 512 bytes or more, which none of [`crate::Datapath::node_program`] is.
 #[must_use]
-pub fn node_table(_program: &Path, _bridges: &[LinkName]) -> NodeTable {
+pub fn node_table(program: &Path, bridges: &[LinkName]) -> NodeTable {
+    let table = TableName::new(TableFamily::Inet, POLICY_TABLE);
+    let base = Base {
+        hook: Hook::Input,
+        kind: ChainKind::Filter,
+        priority: PRIORITY,
+        policy: Policy::Accept,
+        device: None,
+    };
+    let links = std::iter::once(Key::raw(HOST_LINK_PREFIX.as_bytes()));
+    let links = links.chain(bridges.iter().map(Key::from));
+    let rules = XtMatch::pinned_program(program).map(|judged| {
+        let rule = |link| {
+            Rule::new(&table, CHAIN)
+                .when(Field::IifName, Test::Is(link))
+                .then(Expr::Match(judged.clone()))
+                .counter()
+                .deny()
+        };
+        links.map(rule).collect()
+    });
     NodeTable {
-        table: TableName::new(TableFamily::Inet, POLICY_TABLE),
-        chains: Vec::new(),
-        rules: Vec::new(),
+        chains: vec![Chain::base(&table, CHAIN, base)],
+        rules: rules.unwrap_or_default(),
+        table,
     }
 }

@@ -334,12 +334,20 @@ impl Netlink {
     ) -> Result<Vec<Filter>, NetlinkError> {
         let request = request(filter::GET, |w| filter::put_filters_of(w, link, hook));
         let object = format!("filters at {hook} of link {link}");
-        match self.list(request, &object, filter::NEW, Filter::read) {
-            Err(error) if error.is_not_found() || error.errno() == Some(Errno::EINVAL) => {
-                Ok(Vec::new())
+        filter::none_when_missing(self.list(request, &object, filter::NEW, Filter::read))
+    }
+
+    /// Whether anything filters packets at `clsact` of a link, of whatever kind.
+    pub fn has_filters(&mut self, link: LinkIndex) -> Result<bool, NetlinkError> {
+        for hook in FilterHook::ALL {
+            let request = request(filter::GET, |w| filter::put_filters_of(w, link, hook));
+            let object = format!("filters at {hook} of link {link}");
+            let found = self.list(request, &object, filter::NEW, |_| Some(()));
+            if !filter::none_when_missing(found)?.is_empty() {
+                return Ok(true);
             }
-            filters => filters,
         }
+        Ok(false)
     }
 
     /// All nexthop objects.
