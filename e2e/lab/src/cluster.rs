@@ -155,6 +155,18 @@ impl Cluster {
         self.place(node).add(id, conf, args)
     }
 
+    /// The same in a namespace that is there, with its loopback up; such a pod serves nothing.
+    pub fn pod_in(
+        &self,
+        node: usize,
+        ns: Namespace,
+        id: &str,
+        conf: Value,
+        args: &str,
+    ) -> Result<Pod> {
+        self.place(node).add_in(ns, id, conf, Some(args))
+    }
+
     /// Detaches a pod by the configuration that attached it.
     pub fn delete(&self, pod: &Pod) -> Result<()> {
         self.place(pod.node).delete(pod)

@@ -17,6 +17,9 @@ use crate::wait::{LIMIT, wait_until};
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long nothing must come back until it is believed that nothing will.
+const SILENCE: Duration = Duration::from_millis(300);
+
 /// How long a server waits before it looks whether to stop, in milliseconds.
 const TICK: u32 = 50;
 
@@ -160,12 +163,27 @@ pub fn wait_refused(ns: &Namespace, to: SocketAddr) -> Result<()> {
     })
 }
 
+/// Waits until `ns` reaches nothing at `to`, over TCP and UDP: what it sends gets no answer at all.
+pub fn wait_blocked(ns: &Namespace, to: SocketAddr) -> Result<()> {
+    wait_until(LIMIT, &format!("nothing comes back from {to}"), || {
+        let silent = |error: std::io::Error| {
+            matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
+        };
+        let tcp = ask(ns, to, SILENCE)?;
+        Ok(tcp.err().is_some_and(silent) && !answers(ns, to, SILENCE)?)
+    })
+}
+
 /// Whether the service at `to` answers a UDP packet from `ns` within a second; lost ones are repeated.
 pub fn can_reach_udp(ns: &Namespace, to: SocketAddr) -> Result<bool> {
+    answers(ns, to, PATIENCE)
+}
+
+fn answers(ns: &Namespace, to: SocketAddr, patience: Duration) -> Result<bool> {
     let asked = ns.run(|| {
         let socket = udp_socket(to)?;
-        socket.set_read_timeout(Some(PATIENCE / 5))?;
-        let end = Instant::now() + PATIENCE;
+        socket.set_read_timeout(Some(patience / 5))?;
+        let end = Instant::now() + patience;
         let mut buffer = [0; 256];
         while Instant::now() < end {
             // An unreachable destination is reported by an error that may be over a moment later.

@@ -10,12 +10,14 @@
 
 mod agent;
 mod bpffs;
+mod burst;
 mod cable;
 mod capture;
 mod cluster;
 mod count;
 mod delay;
 mod echo;
+mod flood;
 mod flow;
 mod forge;
 mod frame;
@@ -31,20 +33,24 @@ mod program;
 mod routed;
 mod service;
 mod snapshot;
+mod talk;
 mod underlay;
 mod wait;
 mod whole;
 
 pub use agent::Agent;
 pub use bpffs::BpfFolder;
+pub use burst::{Burst, Catch, Sent};
 pub use cable::{connect, wait_settled};
 pub use capture::Capture;
 pub use cluster::{Cluster, Programs};
 pub use count::counted;
 pub use delay::Delay;
 pub use echo::{
-    Echo, can_reach, can_reach_udp, serve_echo, source_seen, wait_reach, wait_refused, wait_tcp,
+    Echo, can_reach, can_reach_udp, serve_echo, source_seen, wait_blocked, wait_reach,
+    wait_refused, wait_tcp,
 };
+pub use flood::flood;
 pub use flow::{Flow, Passed, RATE};
 pub use forge::vxlan_datagram;
 pub use frame::{Encapsulated, Frame, Packet, Udp};
@@ -60,6 +66,7 @@ pub use program::program;
 pub use routed::{Families, Host, Routed, Subnet};
 pub use service::{Proxy, Service, proxy};
 pub use snapshot::Snapshot;
+pub use talk::TcpTalk;
 pub use underlay::{Node, Underlay};
 pub use wait::{LIMIT, wait_until};
 pub use whole::WholeSender;

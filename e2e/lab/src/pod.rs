@@ -16,7 +16,7 @@ use crate::plugin::{plugin_call, run_plugin};
 /// The port that pods serve.
 pub const POD_PORT: u16 = 7;
 
-/// A pod that serves [`POD_PORT`].
+/// A pod; it serves [`POD_PORT`] unless it was made in a namespace of the caller's.
 #[derive(Debug)]
 pub struct Pod {
     /// Its namespace.
@@ -30,7 +30,7 @@ pub struct Pod {
     id: String,
     args: Option<String>,
     conf: Value,
-    _echo: Echo,
+    _echo: Option<Echo>,
 }
 
 /// The configuration for the first plugin of a list.
@@ -72,10 +72,15 @@ impl Place<'_> {
     pub(crate) fn add(&self, id: &str, conf: Value, args: Option<&str>) -> Result<Pod> {
         let ns = Namespace::new(id)?;
         ns.loopback_up()?;
-        self.add_in(ns, id, conf, args)
+        let pod = self.add_in(ns, id, conf, args)?;
+        let echo = serve_echo(&pod.ns, POD_PORT)?;
+        Ok(Pod {
+            _echo: Some(echo),
+            ..pod
+        })
     }
 
-    /// The same in a namespace that is there, whose loopback is up.
+    /// The same in a namespace that is there, whose loopback is up; the pod serves nothing.
     pub(crate) fn add_in(
         &self,
         ns: Namespace,
@@ -93,7 +98,6 @@ impl Place<'_> {
         let netlink = &mut ns.netlink()?;
         let host_end = netlink.link(&"eth0".parse()?)?.peer.context("no peer")?;
         let host_link = self.ns.netlink()?.link_by_index(host_end)?.name.to_string();
-        let echo = serve_echo(&ns, POD_PORT)?;
         Ok(Pod {
             ns,
             node: self.node,
@@ -102,7 +106,7 @@ impl Place<'_> {
             id: id.to_owned(),
             args: args.map(str::to_owned),
             conf,
-            _echo: echo,
+            _echo: None,
         })
     }
 

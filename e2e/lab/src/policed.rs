@@ -8,13 +8,14 @@ use serde_json::Value;
 use crate::agent::Agent;
 use crate::bpffs::BpfFolder;
 use crate::cluster::{Cluster, Programs};
+use crate::namespace::Namespace;
 use crate::object::node_name;
 use crate::pod::{Pod, first_plugin};
 use crate::pod_object::PodObject;
 use crate::routed::Routed;
 
 /// Maps as large as tests need them: what is not there costs nothing.
-const MAPS: &str = "maps: {flows: 16384, newFlows: 16384, addresses: 1024, cells: 4096, prefixes: 1024, \
+const MAPS: &str = ", maps: {flows: 16384, newFlows: 16384, addresses: 1024, cells: 4096, prefixes: 1024, \
     ports: 1024, sets: 1024, endpoints: 1024, fragments: 256, events: 65536}";
 
 /// Nodes with agents that enforce policy.
@@ -47,7 +48,7 @@ impl Deref for Named {
 
 impl Policed {
     /// Nodes without agents. `keys` are top-level keys of the agents' configuration, `policy` is what stands under
-    /// `policy` beside its files and the sizes of maps.
+    /// `policy` beside the folder of pins, and the sizes of maps unless it says some.
     pub fn new(net: Routed, programs: Programs, keys: &str, policy: &str) -> Result<Self> {
         let nodes = net.nodes.len();
         Ok(Self {
@@ -82,11 +83,9 @@ impl Policed {
     pub fn start(&mut self, node: usize) -> Result<()> {
         let folder = self.folders[node].path().display();
         let comma = if self.policy.is_empty() { "" } else { ", " };
-        let policy = &self.policy;
-        let keys = format!(
-            "{}\npolicy: {{bpfDir: {folder}, {MAPS}{comma}{policy}}}",
-            self.keys
-        );
+        let (keys, policy) = (&self.keys, &self.policy);
+        let maps = if policy.contains("maps:") { "" } else { MAPS };
+        let keys = format!("{keys}\npolicy: {{bpfDir: {folder}{maps}{comma}{policy}}}");
         self.agents[node] = Some(self.cluster.start_with(node, &keys)?);
         Ok(())
     }
@@ -143,6 +142,19 @@ impl Policed {
         self.cluster
             .objects
             .write(&format!("namespace-{name}"), &text)
+    }
+
+    /// Attaches a pod whose namespace and object are there already, which is not told its addresses.
+    pub fn attach_pod(
+        &self,
+        node: usize,
+        ns: Namespace,
+        object: &PodObject,
+        conf: Value,
+    ) -> Result<Pod> {
+        let id = format!("{}-{}", object.namespace, object.name);
+        let args = object.cni_args(&id);
+        self.cluster.pod_in(node, ns, &id, conf, &args)
     }
 
     /// Starts a pod `namespace/name` as the control plane and a kubelet do: its object is bound to the node, then it
