@@ -79,6 +79,9 @@ pub enum CliError {
     /// The agent does not do it.
     #[error("the agent says: {0}")]
     Refused(String),
+    /// The agent has closed the connection.
+    #[error("the agent has ended")]
+    Ended,
     /// Another answer than the request has.
     #[error(
         "the agent answers something else than it was asked; install agent and command of the same release"

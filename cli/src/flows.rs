@@ -43,7 +43,7 @@ pub fn follow(
             written => written.map_err(CliError::Output)?,
         }
     }
-    Err(CliError::Refused("goodbye, it ends".to_owned()))
+    Err(CliError::Ended)
 }
 
 /// One line: when, what, who, why.

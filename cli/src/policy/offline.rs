@@ -3,8 +3,8 @@
 use fairlead_cni_node::policy::{Explain, Explained, PodName, Side};
 use fairlead_netpol_model::ask::{self, Asked};
 use fairlead_netpol_model::cluster::{Name, Protocol};
+use fairlead_netpol_model::explain;
 use fairlead_netpol_model::oracle::{self, Traffic};
-use serde_json::json;
 
 use super::files::Objects;
 use crate::CliError;
@@ -17,11 +17,21 @@ pub(super) fn explain(objects: &Objects, packet: &Explain) -> Result<Explained, 
     let traffic = traffic(&packet.protocol, packet.port);
     let (from, to) = (asked(&packet.from), asked(&packet.to));
     let packet = ask::packet(&objects.cluster, &from, &to, traffic)?;
-    let verdict = oracle::judge(&objects.cluster, &packet);
+    let explanation = explain::explain(&objects.cluster, &packet);
+    let mut text = explanation.to_string();
+    for side in [&packet.from, &packet.to] {
+        if let oracle::Side::Pod(name, address) = side
+            && address.is_unspecified()
+        {
+            text += &format!(
+                "{name} has no address in the files: a rule with an ipBlock may say otherwise of it\n"
+            );
+        }
+    }
     Ok(Explained {
-        allowed: verdict.allowed(),
-        text: format!("{verdict:?}"),
-        data: json!({}),
+        allowed: explanation.allowed,
+        text,
+        data: serde_json::to_value(&explanation).map_err(|error| CliError::Output(error.into()))?,
     })
 }
 
