@@ -19,9 +19,13 @@ use crate::conditions::Board;
 use crate::error::AgentError;
 use crate::kernel::Outcome;
 use crate::metrics::Metrics;
+use crate::policy::Mailbox;
 
 /// How long a pass may take beyond the resync period before the agent counts as stuck.
 const GRACE: Duration = Duration::from_mins(1);
+
+/// How long the counters of policy may take: a page with older ones is better than none.
+const COUNT: Duration = Duration::from_secs(1);
 
 /// What the pages are made of.
 #[derive(Debug)]
@@ -34,6 +38,10 @@ pub struct Pages {
     pub outcome: watch::Receiver<Outcome>,
     /// Whether plugin and configuration are in place.
     pub installed: watch::Receiver<bool>,
+    /// Whether all policies are enforced, or policy is off.
+    pub enforced: watch::Receiver<bool>,
+    /// Who counts what the policy programs have seen.
+    pub counter: Option<Mailbox>,
     /// Time between two passes.
     pub resync_period: Duration,
 }
@@ -84,8 +92,8 @@ pub async fn serve(listener: TcpListener, serves: Serves, pages: Arc<Pages>) {
         let pages = Arc::clone(&pages);
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let answer = pages.answer(serves, &request);
-                async move { Ok::<_, Infallible>(answer) }
+                let pages = Arc::clone(&pages);
+                async move { Ok::<_, Infallible>(pages.answer(serves, &request).await) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service);
@@ -96,14 +104,14 @@ pub async fn serve(listener: TcpListener, serves: Serves, pages: Arc<Pages>) {
 }
 
 impl Pages {
-    fn answer(&self, serves: Serves, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, serves: Serves, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if request.method() != Method::GET {
             return page(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
         }
         match (serves, request.uri().path()) {
             (Serves::Health, "/healthz") => self.health(),
             (Serves::Health, "/readyz") => self.readiness(),
-            (Serves::Metrics, "/metrics") => self.metrics(),
+            (Serves::Metrics, "/metrics") => self.metrics().await,
             _ => page(StatusCode::NOT_FOUND, "no such page\n".to_owned()),
         }
     }
@@ -130,6 +138,7 @@ impl Pages {
                 "plugin and configuration installed",
                 *self.installed.borrow(),
             ),
+            ("policies enforced", *self.enforced.borrow()),
         ];
         let ready = steps.iter().all(|(_, done)| *done);
         let mut text = String::from(if ready { "ready\n" } else { "not ready\n" });
@@ -149,7 +158,10 @@ impl Pages {
         )
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
+    async fn metrics(&self) -> Response<Full<Bytes>> {
+        if let Some(counter) = &self.counter {
+            let _ = tokio::time::timeout(COUNT, counter.count()).await;
+        }
         self.metrics.show_conditions(&self.board.all());
         let mut answer = page(StatusCode::OK, self.metrics.text());
         let format = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -26,6 +26,7 @@ pub mod nftables;
 pub mod nodestatus;
 pub mod overlay;
 pub mod pauses;
+pub mod policy;
 pub mod reconcile;
 pub mod routes;
 pub mod run;

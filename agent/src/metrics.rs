@@ -10,6 +10,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::conditions::Condition;
+use crate::policy::PolicyMetrics;
 
 /// One label with a fixed set of values.
 pub type Label = [(&'static str, &'static str); 1];
@@ -27,7 +28,7 @@ pub type Amount = Gauge<f64, std::sync::atomic::AtomicU64>;
 pub const RESYNC_REASONS: [&str; 5] = ["start", "cluster", "event", "overrun", "timer"];
 
 /// What the agent keeps as it should be.
-pub const OBJECTS: [&str; 8] = [
+pub const OBJECTS: [&str; 10] = [
     "route",
     "nexthop",
     "neighbour",
@@ -36,10 +37,12 @@ pub const OBJECTS: [&str; 8] = [
     "nftables",
     "sysctl",
     "file",
+    "filter",
+    "policy",
 ];
 
 /// Every value of the label `kind` of `fairlead_errors_total`.
-pub const ERROR_KINDS: [&str; 5] = ["file", "node", "netlink", "kubernetes", "runtime"];
+pub const ERROR_KINDS: [&str; 6] = ["file", "node", "netlink", "kubernetes", "runtime", "policy"];
 
 /// Why packets for the tunnel are dropped.
 pub const DROP_REASONS: [&str; 5] = ["stranger", "address", "service", "pod", "vlan"];
@@ -84,6 +87,8 @@ pub struct Metrics {
     pub conditions: Family<Label, Count>,
     /// Errors, by kind.
     pub errors: Family<Label, Counter>,
+    /// What concerns policy.
+    pub policy: PolicyMetrics,
 }
 
 impl Default for Metrics {
@@ -116,10 +121,13 @@ impl Metrics {
             gc_removed: Counter::default(),
             conditions: Family::default(),
             errors: Family::default(),
+            policy: PolicyMetrics::new(),
         };
         metrics.register();
         metrics.register_overlay();
+        metrics.policy.register(&mut metrics.registry);
         metrics.fill();
+        metrics.policy.fill();
         metrics
     }
 

@@ -37,12 +37,15 @@ pub enum Notice {
     Rules,
 }
 
+/// Where parts of the agent may call for a pass too.
+pub type Notices = mpsc::Sender<Vec<Notice>>;
+
 /// The kernel's messages, read by threads that end with the process.
 ///
 /// # Errors
 ///
 /// [`AgentError::Netlink`] when there is no socket.
-pub fn watch_kernel() -> Result<mpsc::Receiver<Vec<Notice>>, AgentError> {
+pub fn watch_kernel() -> Result<(Notices, mpsc::Receiver<Vec<Notice>>), AgentError> {
     let (sender, receiver) = mpsc::channel(IN_FLIGHT);
     let groups = [
         Group::Link,
@@ -54,7 +57,7 @@ pub fn watch_kernel() -> Result<mpsc::Receiver<Vec<Notice>>, AgentError> {
     ];
     let mut network = Monitor::open(&groups)?;
     let mut rules = nft::Monitor::open()?;
-    let to = sender.clone();
+    let (to, own) = (sender.clone(), sender.clone());
     std::thread::spawn(move || {
         forward(&to, || {
             await_message(network.as_fd());
@@ -74,7 +77,7 @@ pub fn watch_kernel() -> Result<mpsc::Receiver<Vec<Notice>>, AgentError> {
             relevant.then_some(Notice::Rules).into_iter().collect()
         });
     });
-    Ok(receiver)
+    Ok((own, receiver))
 }
 
 /// Sends what `next` reads until nobody listens.

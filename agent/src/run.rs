@@ -15,18 +15,21 @@ use crate::gc::Leases;
 use crate::http::{self, Pages, Serves};
 use crate::kernel::{Outcome, Reconciler};
 use crate::metrics::Metrics;
+use crate::policy::Mailbox;
+use crate::policy::enforcement::Enforcement;
+use crate::policy::source::kubernetes::Watches;
 use crate::source::{self, Known};
-use crate::{checksum, install, lock, nodestatus, reconcile};
+use crate::{checksum, install, lock, nodestatus, policy, reconcile};
 
 /// Each part runs until the process ends; one that returns ends the process.
-type Parts = JoinSet<Result<(), AgentError>>;
+pub(crate) type Parts = JoinSet<Result<(), AgentError>>;
 
 /// What all parts share.
-struct Shared {
-    config: Arc<Config>,
-    node: String,
-    metrics: Arc<Metrics>,
-    board: Arc<Board>,
+pub(crate) struct Shared {
+    pub(crate) config: Arc<Config>,
+    pub(crate) node: String,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) board: Arc<Board>,
 }
 
 /// Runs the agent until SIGTERM or SIGINT.
@@ -74,16 +77,19 @@ async fn start(shared: &Shared, parts: &mut Parts) -> Result<(), AgentError> {
     let config = &shared.config;
     let (outcome_in, outcome) = watch::channel(Outcome::default());
     let (installed_in, installed) = watch::channel(!config.cni.install);
-    serve(shared, parts, &outcome, installed).await?;
+    let enforcement = Enforcement::new(shared);
+    serve(shared, parts, &outcome, (installed, &enforcement)).await?;
 
-    let known = start_source(shared, parts, &outcome).await?;
+    let known = start_source(shared, parts, &outcome, enforcement.mailbox.as_ref()).await?;
     let reconciler = Reconciler::new(
         Arc::clone(config),
         shared.node.clone(),
         Arc::clone(&shared.metrics),
         Arc::clone(&shared.board),
+        Arc::clone(&enforcement.rule),
     )?;
-    let events = reconcile::watch_kernel()?;
+    let (notices, events) = reconcile::watch_kernel()?;
+    enforcement.start(shared, parts, notices)?;
     let (period, metrics) = (config.resync_period, Arc::clone(&shared.metrics));
     parts.spawn(async move {
         reconcile::run(reconciler, known, events, outcome_in, period, metrics).await;
@@ -124,13 +130,15 @@ async fn serve(
     shared: &Shared,
     parts: &mut Parts,
     outcome: &watch::Receiver<Outcome>,
-    installed: watch::Receiver<bool>,
+    (installed, enforcement): (watch::Receiver<bool>, &Enforcement),
 ) -> Result<(), AgentError> {
     let pages = Arc::new(Pages {
         metrics: Arc::clone(&shared.metrics),
         board: Arc::clone(&shared.board),
         outcome: outcome.clone(),
         installed,
+        enforced: enforcement.enforced.subscribe(),
+        counter: enforcement.mailbox.clone(),
         resync_period: shared.config.resync_period,
     });
     let sockets = [
@@ -154,6 +162,7 @@ async fn start_source(
     shared: &Shared,
     parts: &mut Parts,
     outcome: &watch::Receiver<Outcome>,
+    policy: Option<&Mailbox>,
 ) -> Result<watch::Receiver<Known>, AgentError> {
     let (sink, known) = watch::channel(Known::default());
     let (board, metrics) = (Arc::clone(&shared.board), Arc::clone(&shared.metrics));
@@ -161,6 +170,13 @@ async fn start_source(
     match &shared.config.cluster_state {
         StateSource::Directory(folder) => {
             let folder = folder.clone();
+            if let Some(mailbox) = policy.cloned() {
+                let (folder, period) = (folder.clone(), config.resync_period);
+                let (board, metrics) = (Arc::clone(&board), Arc::clone(&metrics));
+                parts.spawn(policy::source::directory::run(
+                    folder, period, mailbox, board, metrics,
+                ));
+            }
             parts.spawn(async move {
                 let annotation = config.address.annotation();
                 let period = config.resync_period;
@@ -169,6 +185,19 @@ async fn start_source(
         }
         StateSource::Kubernetes => {
             let client = source::kubernetes::client(config.api.watch_timeout).await?;
+            if let Some(mailbox) = policy.cloned() {
+                let watches = Watches {
+                    client: client.clone(),
+                    times: config.api,
+                    mailbox,
+                    board: Arc::clone(&board),
+                    metrics: Arc::clone(&metrics),
+                };
+                parts.spawn(async move {
+                    watches.run().await;
+                    Ok(())
+                });
+            }
             let (outcome, node) = (outcome.clone(), shared.node.clone());
             let (status_client, status_config) = (client.clone(), Arc::clone(&config));
             let (status_board, status_metrics) = (Arc::clone(&board), Arc::clone(&metrics));

@@ -26,6 +26,17 @@ resource!(
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 impl NamespaceObject {
+    /// A namespace of which nothing but the name is known.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            },
+        }
+    }
+
     /// The domain's namespace. One from a file gets the label that the API server would give it.
     #[must_use]
     pub fn to_namespace(&self, shared: &mut Shared) -> Namespace {

@@ -14,6 +14,10 @@ use crate::{Fault, Shared};
 /// commas, or `any`.
 pub const ALLOWED_SOURCES: &str = "policy.fairlead.io/allowed-sources";
 
+/// The annotation by which the kubelet knows the mirror of a static pod (`kubetypes.ConfigMirrorAnnotationKey`): the
+/// static pod's UID.
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
 /// A `v1` Pod, only the fields Fairlead uses.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct PodObject {
@@ -75,10 +79,14 @@ impl PodObject {
         crate::name(&self.metadata, shared)
     }
 
-    /// Its UID.
+    /// Its UID as the container runtime knows it: of a static pod the API server has a mirror with a UID of its own.
     #[must_use]
     pub fn uid(&self) -> &str {
-        self.metadata.uid.as_deref().unwrap_or_default()
+        let annotations = self.metadata.annotations.as_ref();
+        let mirrored = annotations.and_then(|all| all.get(MIRROR));
+        mirrored
+            .or(self.metadata.uid.as_ref())
+            .map_or("", String::as_str)
     }
 
     /// The domain's pod, and what in it could not be used.
@@ -239,6 +247,14 @@ mod tests {
         let (pod, _) = pod(json!({"metadata": {"name": "a", "namespace": "b"}}));
         assert!(pod.addresses.is_empty() && pod.node.is_empty() && pod.named_ports.is_empty());
         assert_eq!(pod.sources, Sources::Own);
+    }
+
+    #[test]
+    fn a_static_pod_has_the_uid_that_its_runtime_knows() {
+        let (pod, _) = pod(json!({"metadata": {
+            "name": "a", "namespace": "b", "uid": "mirror", "annotations": {MIRROR: "static"},
+        }}));
+        assert_eq!(&*pod.uid, "static");
     }
 
     #[test]

@@ -68,6 +68,9 @@ fn cause(condition: &Condition) -> Option<(String, String)> {
             address,
             reason,
         } => (reason.replace(&address.to_string(), ""), node.clone()),
+        Condition::PolicyFault(fault) => (String::new(), fault.object.clone()),
+        Condition::FilterRemoved { link } => (String::new(), link.clone()),
+        Condition::PodUnknown { pod, .. } => (String::new(), pod.clone()),
         Condition::RouteTaken { range } => (String::new(), range.to_string()),
         _ => return None,
     };

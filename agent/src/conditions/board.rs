@@ -25,6 +25,14 @@ pub enum Finder {
     Checksum,
     /// The writer of the Node's status.
     NodeStatus,
+    /// The source of pods.
+    Pods,
+    /// The source of namespaces.
+    Namespaces,
+    /// The source of policies.
+    Policies,
+    /// The enforcer of policies.
+    Policy,
 }
 
 /// All conditions that hold now, by who found them.

@@ -9,6 +9,7 @@ mod board;
 
 use std::net::IpAddr;
 
+use fairlead_kubeapi::Fault;
 use ipnetwork::IpNetwork;
 use thiserror::Error;
 
@@ -260,6 +261,46 @@ pub enum Condition {
         /// The error.
         text: String,
     },
+    /// A part of a policy, or of a pod, that means nothing.
+    #[error("{0}")]
+    PolicyFault(Fault),
+    /// Policy cannot be enforced on this node.
+    #[error(
+        "node {node} enforces no policy: {text}; pods that run keep their network, others do not start unless \
+         policy.onAgentAway is allow or policy.enabled is false"
+    )]
+    PolicyOff {
+        /// This node's name.
+        node: String,
+        /// What is missing.
+        text: String,
+    },
+    /// A map of the programs has no room for all that policies ask for.
+    #[error("{text}")]
+    PolicyMapFull {
+        /// Which, and what to set.
+        text: String,
+    },
+    /// Somebody took our programs off a link.
+    #[error(
+        "the policy programs on link {link} had been removed and were put back; find out who changes filters or \
+         queueing disciplines there (tc monitor)"
+    )]
+    FilterRemoved {
+        /// The link's name.
+        link: String,
+    },
+    /// A pod runs here that the cluster does not know.
+    #[error(
+        "pod {pod} runs behind link {link}, but the cluster does not know it: nothing passes until it does, or \
+         until the runtime removes the pod"
+    )]
+    PodUnknown {
+        /// Its namespace and name.
+        pod: String,
+        /// Its host end.
+        link: String,
+    },
     /// An operation keeps failing and is tried again.
     #[error("{text}")]
     Failing {
@@ -305,13 +346,18 @@ impl Condition {
             Self::ForeignConfiguration { .. } => "ForeignConfiguration",
             Self::BadNode { .. } => "BadNode",
             Self::StateAway { .. } => "StateAway",
+            Self::PolicyFault(_) => "PolicyFault",
+            Self::PolicyOff { .. } => "PolicyOff",
+            Self::PolicyMapFull { .. } => "PolicyMapFull",
+            Self::FilterRemoved { .. } => "FilterRemoved",
+            Self::PodUnknown { .. } => "PodUnknown",
             Self::Failing { .. } => "Failing",
             Self::Many { first, .. } => first.name(),
         }
     }
 
     /// Every name that [`Condition::name`] can give, in the order of the type.
-    pub const NAMES: [&'static str; 23] = [
+    pub const NAMES: [&'static str; 28] = [
         "DuplicateAddress",
         "OverlappingRanges",
         "MissingAddress",
@@ -334,6 +380,11 @@ impl Condition {
         "ForeignConfiguration",
         "BadNode",
         "StateAway",
+        "PolicyFault",
+        "PolicyOff",
+        "PolicyMapFull",
+        "FilterRemoved",
+        "PodUnknown",
         "Failing",
     ];
 }

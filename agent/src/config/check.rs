@@ -49,6 +49,7 @@ pub(super) fn config(raw: Raw) -> Checked<Config> {
         api: api(&raw.cluster_state)?,
         cluster_state: cluster_state(raw.cluster_state)?,
         masquerade: masquerade(raw.masquerade)?,
+        bpf_dir: path("policy.bpfDir", raw.policy.bpf_dir.clone())?,
         policy: policy::policy(raw.policy)?,
         forward_accept: raw.forward_accept,
         set_network_unavailable: raw.set_network_unavailable.0,

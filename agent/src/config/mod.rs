@@ -41,6 +41,8 @@ pub struct Config {
     pub masquerade: Option<Masquerade>,
     /// Enforcement of `NetworkPolicy`; `None` when off.
     pub policy: Option<Policy>,
+    /// `policy.bpfDir`, also where policy is off: what is there is removed then.
+    pub bpf_dir: PathBuf,
     /// `forwardAccept`: keep an accept rule in foreign forward chains that drop.
     pub forward_accept: bool,
     /// `setNetworkUnavailable`: set the Node condition `NetworkUnavailable` to `False`.

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use fairlead_cni_node::owned::POLICY_SOCKET_NAME;
+use fairlead_cni_node::policy::PluginKey;
 use serde_json::{Value, json};
 
 use crate::conditions::Condition;
@@ -15,11 +17,19 @@ const EXTENSIONS: [&str; 3] = ["conf", "conflist", "json"];
 /// the best of `cniVersions`.
 #[must_use]
 pub fn render(config: &Config) -> String {
-    let role = json!({
+    let mut role = json!({
         "type": config.network.mode.plugin_role(),
         "nodeFile": node_file::path(config),
         "dataDir": config.cni.data_dir,
     });
+    if let Some(policy) = &config.policy {
+        role["policy"] = json!(PluginKey {
+            on_agent_away: policy.on_agent_away,
+            socket: config.run_dir.join(POLICY_SOCKET_NAME),
+            bpf_dir: policy.datapath.dir.clone(),
+            start_timeout_ms: u64::try_from(policy.start_timeout.as_millis()).unwrap_or(u64::MAX),
+        });
+    }
     let mut plugins = vec![role];
     plugins.extend(config.cni.extra_plugins.iter().cloned());
     let list = json!({
@@ -77,11 +87,24 @@ mod tests {
                         "type": "fairlead-direct",
                         "nodeFile": "/run/fairlead/node.json",
                         "dataDir": "/var/lib/cni/networks",
+                        "policy": {
+                            "onAgentAway": "fail",
+                            "socket": "/run/fairlead/policy.sock",
+                            "bpfDir": "/sys/fs/bpf/fairlead",
+                            "startTimeoutMs": 2000,
+                        },
                     },
                     {"type": "portmap", "capabilities": {"portMappings": true}},
                 ],
             })
         );
+    }
+
+    #[test]
+    fn nothing_is_asked_for_where_policy_is_off() {
+        let config = Config::parse("policy: {enabled: false}").unwrap();
+        let list: Value = serde_json::from_str(&render(&config)).unwrap();
+        assert_eq!(list["plugins"][0].get("policy"), None);
     }
 
     #[test]

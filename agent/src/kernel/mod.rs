@@ -25,6 +25,7 @@ use crate::conditions::{Board, Condition, Finder};
 use crate::config::Config;
 use crate::error::AgentError;
 use crate::metrics::Metrics;
+use crate::policy::node_rule::{self, NodeRule};
 use crate::source::Known;
 use crate::{forward, nftables};
 use facts::Facts;
@@ -67,6 +68,7 @@ pub struct Reconciler {
     sysctls: sysctl::Keeper,
     network: Network,
     nftables: nftables::Keeper,
+    node_rule: node_rule::Keeper,
     forward: forward::Keeper,
     node_file: node_file::Keeper,
     outcome: Outcome,
@@ -85,6 +87,7 @@ impl Reconciler {
         node: String,
         metrics: Arc<Metrics>,
         board: Arc<Board>,
+        rule: Arc<NodeRule>,
     ) -> Result<Self, AgentError> {
         Ok(Self {
             node_file: node_file::Keeper::new(&config),
@@ -98,6 +101,7 @@ impl Reconciler {
             sysctls: sysctl::Keeper::default(),
             network: Network::default(),
             nftables: nftables::Keeper::default(),
+            node_rule: node_rule::Keeper::new(rule),
             forward: forward::Keeper::default(),
             outcome: Outcome::default(),
             failed: (false, false),
@@ -196,6 +200,7 @@ impl Reconciler {
         };
         let mut trouble = Trouble::new(&self.metrics);
         let (config, metrics) = (&self.config, &self.metrics);
+        self.node_rule.pass(&mut self.nft, metrics, &mut trouble);
         let seen = (&view, trouble.value(self.nft.generation()));
         let sockets = (&mut self.nft, &mut self.netlink);
         self.nftables

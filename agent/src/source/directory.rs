@@ -1,4 +1,4 @@
-//! Cluster state from a folder of Kubernetes Nodes in YAML or JSON, for hosts without an API server.
+//! Cluster state from a folder of Kubernetes objects in YAML or JSON, for hosts without an API server.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fairlead_kubeapi::{Item, Node};
+use fairlead_kubeapi::{Item, Node, Object};
 
 use super::{Sink, publish};
 use crate::cluster::Nodes;
@@ -99,7 +99,8 @@ impl Folder {
     }
 }
 
-fn list(folder: &Path) -> Result<Vec<PathBuf>, AgentError> {
+/// The files of `folder` that may hold objects, by name.
+pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, AgentError> {
     let failed = |source| AgentError::file("list", folder, source);
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
@@ -117,6 +118,21 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, AgentError> {
 }
 
 fn parse(path: &Path, annotation: Option<&str>) -> Result<Vec<Node>, AgentError> {
+    let nodes = objects(path)?
+        .into_iter()
+        .filter_map(|object| match object {
+            Object::Node(node) => Some(Node::from_object(&node, annotation)),
+            _ => None,
+        });
+    let nodes = nodes.collect::<Result<_, _>>();
+    nodes.map_err(|source| AgentError::Node {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// All objects of the file at `path`.
+pub(crate) fn objects(path: &Path) -> Result<Vec<Object>, AgentError> {
     let text = fs::read_to_string(path).map_err(|source| AgentError::file("read", path, source))?;
     let options = serde_saphyr::options! { with_snippet: false };
     let items: Vec<Item> =
@@ -126,15 +142,15 @@ fn parse(path: &Path, annotation: Option<&str>) -> Result<Vec<Node>, AgentError>
                 source: Box::new(source),
             }
         })?;
-    let mut nodes = Vec::new();
+    let mut all = Vec::new();
     for item in items {
-        let more = item.into_nodes(annotation);
-        nodes.extend(more.map_err(|source| AgentError::Node {
+        let more = item.into_objects();
+        all.extend(more.map_err(|source| AgentError::Node {
             path: path.to_owned(),
             source,
         })?);
     }
-    Ok(nodes)
+    Ok(all)
 }
 
 #[cfg(test)]

@@ -112,12 +112,17 @@ impl Agent {
         let at = folder.path().display();
         fs::write(folder.path().join("plugin"), "the plugin")?;
         let config = folder.path().join("agent.yaml");
+        let policy = if extra.contains("policy:") {
+            ""
+        } else {
+            "policy: {enabled: false}\n"
+        };
         fs::write(
             &config,
             format!(
                 "node: {node}\nrunDir: {at}/run\n\
                  cni: {{pluginSource: {at}/plugin, binDir: {at}/bin, confDir: {at}/conf, dataDir: {at}/data}}\n\
-                 metrics: {{listen: '127.0.0.1:9476'}}\n{extra}"
+                 metrics: {{listen: '127.0.0.1:9476'}}\n{policy}{extra}"
             ),
         )?;
         let program = Path::new(env!("CARGO_BIN_EXE_fairlead-agent"));

@@ -1,0 +1,205 @@
+//! Pods on this node's links, and the notes about them: files that the plugin or the agent writes, so that an agent
+//! that starts knows whose link is whose.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fairlead_cni_node::policy::Attach;
+use fairlead_netpol_model::cluster::Name;
+use fairlead_netpol_model::tables::{Attachment, IfIndex, Link};
+
+use crate::error::AgentError;
+use crate::files;
+
+/// Slots that bridged pods can have.
+const SLOTS: std::ops::RangeInclusive<u16> = 1..=0x3fff;
+
+/// A pod on a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Attached {
+    /// What is known of it.
+    pub(super) note: Attach,
+    /// Its slot, if it is a port of a bridge.
+    pub(super) slot: Option<u16>,
+}
+
+impl Attached {
+    /// The pod's name in the cluster.
+    pub(super) fn pod(&self) -> Name {
+        Name {
+            namespace: self.note.pod.namespace.as_str().into(),
+            name: self.note.pod.name.as_str().into(),
+        }
+    }
+
+    /// As the compiler wants it.
+    pub(super) fn attachment(&self) -> Attachment {
+        Attachment {
+            addresses: self.note.addresses.clone(),
+            link: match self.slot {
+                Some(slot) => Link::Bridged { slot },
+                None => Link::Routed {
+                    pod_mac: self.note.pod_mac,
+                    host_mac: self.note.host_mac,
+                },
+            },
+        }
+    }
+}
+
+/// All pods on links.
+#[derive(Debug)]
+pub(super) struct Attachments {
+    folder: PathBuf,
+    by_link: BTreeMap<IfIndex, Attached>,
+}
+
+impl Attachments {
+    /// None yet; their notes are in `folder`.
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self {
+            folder,
+            by_link: BTreeMap::new(),
+        }
+    }
+
+    /// Takes one in. `None` when no slot is left for it.
+    pub(super) fn insert(&mut self, note: Attach) -> Option<&Attached> {
+        let slot = match note.bridge {
+            None => None,
+            Some(_) => Some(self.slot(note.if_index)?),
+        };
+        let link = note.if_index;
+        self.by_link.insert(link, Attached { note, slot });
+        self.by_link.get(&link)
+    }
+
+    /// A slot that no other has: that of the link's number where it is free, so that another agent comes to the same.
+    fn slot(&self, link: IfIndex) -> Option<u16> {
+        let others = self.by_link.iter().filter(|(other, _)| **other != link);
+        let taken: BTreeSet<u16> = others.filter_map(|(_, attached)| attached.slot).collect();
+        let count = u32::from(*SLOTS.end());
+        let first = u16::try_from(link.wrapping_sub(1) % count).unwrap_or_default() + 1;
+        let mut slots = (first..=*SLOTS.end()).chain(*SLOTS.start()..first);
+        slots.find(|slot| !taken.contains(slot))
+    }
+
+    /// The pod on a link.
+    pub(super) fn get(&self, link: IfIndex) -> Option<&Attached> {
+        self.by_link.get(&link)
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (IfIndex, &Attached)> {
+        self.by_link
+            .iter()
+            .map(|(link, attached)| (*link, attached))
+    }
+
+    /// The number of the link called `name`.
+    pub(super) fn link(&self, name: &str) -> Option<IfIndex> {
+        let found = self
+            .iter()
+            .find(|(_, attached)| attached.note.host_link == name);
+        found.map(|(link, _)| link)
+    }
+
+    /// Forgets the pod on a link, and its note.
+    pub(super) fn remove(&mut self, link: IfIndex) -> Option<Attached> {
+        let gone = self.by_link.remove(&link)?;
+        // Of a link that came back by the same name the note is another's.
+        if self.link(&gone.note.host_link).is_none() {
+            let _ = files::remove(&self.path(&gone.note.host_link));
+        }
+        Some(gone)
+    }
+
+    /// Bridges that pods are ports of.
+    pub(super) fn bridges(&self) -> BTreeSet<&str> {
+        self.by_link
+            .values()
+            .filter_map(|attached| attached.note.bridge.as_deref())
+            .collect()
+    }
+
+    fn path(&self, link: &str) -> PathBuf {
+        self.folder.join(format!("{link}.json"))
+    }
+
+    /// Writes the note about a link.
+    pub(super) fn write(&self, note: &Attach) -> Result<(), AgentError> {
+        let text = serde_json::to_vec(note).unwrap_or_default();
+        files::ensure(&self.path(&note.host_link), &text, 0o600).map(drop)
+    }
+
+    /// All notes there are. One that cannot be read is nobody's.
+    pub(super) fn notes(&self) -> Vec<Attach> {
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return Vec::new();
+        };
+        let read = |path: &Path| serde_json::from_slice(&fs::read(path).ok()?).ok();
+        let paths = entries.flatten().map(|entry| entry.path());
+        let notes = paths.filter(|path| path.extension().is_some_and(|e| e == "json"));
+        notes.filter_map(|path| read(&path)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fairlead_cni_node::policy::PodName;
+
+    use super::*;
+
+    fn note(link: IfIndex, bridge: Option<&str>) -> Attach {
+        Attach {
+            network: "n".into(),
+            container: format!("c{link}"),
+            ifname: "eth0".into(),
+            host_link: format!("fl{link:012x}"),
+            if_index: link,
+            pod: PodName {
+                namespace: "a".into(),
+                name: "b".into(),
+            },
+            uid: String::new(),
+            addresses: vec!["10.0.0.1".parse().unwrap()],
+            pod_mac: [2, 0, 0, 0, 0, 1],
+            host_mac: [2, 0, 0, 0, 0, 2],
+            bridge: bridge.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn notes_outlive_the_agent_and_go_with_the_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut first = Attachments::new(dir.path().join("attachments"));
+        first.write(&note(7, None)).unwrap();
+        first.insert(note(7, None)).unwrap();
+        std::fs::write(dir.path().join("attachments/x.json"), "{").unwrap();
+        assert_eq!(
+            Attachments::new(dir.path().join("attachments")).notes(),
+            [note(7, None)]
+        );
+        assert_eq!(first.link("fl000000000007"), Some(7));
+        first.remove(7).unwrap();
+        assert!(first.notes().is_empty());
+    }
+
+    #[test]
+    fn bridged_pods_have_slots_of_their_own_until_there_are_no_more() {
+        let mut all = Attachments::new("/nonexistent".into());
+        assert_eq!(all.insert(note(5, None)).unwrap().slot, None);
+        assert_eq!(all.insert(note(6, Some("cni0"))).unwrap().slot, Some(6));
+        assert_eq!(
+            all.insert(note(6 + 0x3fff, Some("cni0"))).unwrap().slot,
+            Some(7)
+        );
+        assert_eq!(all.insert(note(6, Some("cni0"))).unwrap().slot, Some(6));
+        for link in 100_000..100_000 + 0x3fff - 2 {
+            assert!(all.insert(note(link, Some("cni0"))).is_some());
+        }
+        assert!(all.insert(note(1, Some("cni0"))).is_none());
+        assert_eq!(all.bridges().into_iter().collect::<Vec<_>>(), ["cni0"]);
+    }
+}

@@ -1,0 +1,194 @@
+//! Which programs are on which links: a pod's on its host end, the one that judges what leaves on every other device.
+//! What somebody removes is put back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fairlead_cni_netlink::{Link, LinkIndex, LinkName, Netlink, Qdisc};
+use fairlead_cni_node::owned::is_host_link;
+use fairlead_netpol_datapath::{Datapath, DatapathError, Hook};
+use fairlead_netpol_model::tables::IfIndex;
+
+/// What a link is to policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// The host end of a pod.
+    Pod,
+    /// Any other device that packets leave by.
+    Wire,
+}
+
+impl Role {
+    const fn hooks(self) -> &'static [Hook] {
+        match self {
+            Self::Pod => &[Hook::FromPod, Hook::ToPod],
+            Self::Wire => &[Hook::ToWire],
+        }
+    }
+}
+
+/// What a check came to.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    /// Links whose programs somebody had removed, by name.
+    pub(super) repaired: Vec<String>,
+    /// How many links got their programs for the first time.
+    pub(super) attached: usize,
+    /// Bridges with pods on their ports.
+    pub(super) bridges: Vec<LinkName>,
+    /// What could not be done.
+    pub(super) errors: Vec<DatapathError>,
+}
+
+/// The links that our programs were put on, and which of them packets queue at.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    done: BTreeSet<IfIndex>,
+    queued: BTreeMap<IfIndex, bool>,
+}
+
+impl Links {
+    /// Puts a pod's programs on its host end.
+    pub(super) fn attach_pod(
+        &mut self,
+        datapath: &mut Datapath,
+        link: IfIndex,
+    ) -> Result<(), DatapathError> {
+        datapath.attach_pod(link)?;
+        self.done.insert(link);
+        Ok(())
+    }
+
+    /// A link is new or another: a device gets its program as soon as it is seen. `is_pod` says that a pod is
+    /// behind it.
+    pub(super) fn seen(
+        &mut self,
+        datapath: &mut Datapath,
+        link: &Link,
+        is_pod: bool,
+    ) -> Result<(), DatapathError> {
+        if is_pod || self.done.contains(&link.index.0) || role(link, false).is_none() {
+            return Ok(());
+        }
+        datapath.attach_wire(link.index.0)?;
+        self.done.insert(link.index.0);
+        Ok(())
+    }
+
+    /// Whether our programs were put on a link.
+    pub(super) fn has(&self, link: IfIndex) -> bool {
+        self.done.contains(&link)
+    }
+
+    /// A link is gone, and our programs with it.
+    pub(super) fn gone(&mut self, link: IfIndex) {
+        self.done.remove(&link);
+        self.queued.remove(&link);
+    }
+
+    /// Compares all links with what should be on them, and writes the difference.
+    pub(super) fn check(
+        &mut self,
+        datapath: &mut Datapath,
+        netlink: &mut Netlink,
+        pods: &BTreeSet<IfIndex>,
+        bridges: &BTreeSet<&str>,
+    ) -> Result<Checked, DatapathError> {
+        let links = netlink.links()?;
+        let mut have: BTreeMap<IfIndex, BTreeMap<Hook, bool>> = BTreeMap::new();
+        for filter in datapath.attached()? {
+            let of_link = have.entry(filter.link).or_default();
+            of_link.insert(filter.hook, filter.current);
+        }
+        let mut checked = Checked::default();
+        for link in &links {
+            let index = link.index.0;
+            let Some(role) = role(link, pods.contains(&index)) else {
+                continue;
+            };
+            let on = have.remove(&index).unwrap_or_default();
+            let current = |hook: &Hook| on.get(hook) == Some(&true);
+            if role.hooks().iter().all(current) && on.len() == role.hooks().len() {
+                self.done.insert(index);
+                continue;
+            }
+            let missing = role.hooks().iter().any(|hook| !on.contains_key(hook));
+            let put = match role {
+                Role::Pod => datapath.attach_pod(index),
+                Role::Wire => datapath.attach_wire(index),
+            };
+            match put {
+                Ok(()) if self.done.insert(index) => checked.attached += 1,
+                Ok(()) if missing => checked.repaired.push(link.name.to_string()),
+                Ok(()) => {}
+                Err(error) => checked.errors.push(error),
+            }
+        }
+        self.done
+            .retain(|index| links.iter().any(|link| link.index.0 == *index));
+        self.queues(datapath, &netlink.qdiscs()?, pods, &mut checked);
+        set_bridges(datapath, &links, bridges, &mut checked);
+        Ok(checked)
+    }
+
+    /// Packets for a pod whose host end has a queue may not pass it by.
+    fn queues(
+        &mut self,
+        datapath: &mut Datapath,
+        qdiscs: &[Qdisc],
+        pods: &BTreeSet<IfIndex>,
+        checked: &mut Checked,
+    ) {
+        for pod in pods {
+            let queue = |qdisc: &&Qdisc| {
+                let kind = qdisc.kind.as_str();
+                qdisc.link == LinkIndex(*pod) && !matches!(kind, "clsact" | "ingress" | "noqueue")
+            };
+            let queued = qdiscs.iter().find(queue).is_some();
+            if self.queued.get(pod).copied().unwrap_or_default() == queued {
+                continue;
+            }
+            match datapath.set_queued(*pod, queued) {
+                Ok(()) => drop(self.queued.insert(*pod, queued)),
+                Err(error) => checked.errors.push(error),
+            }
+        }
+    }
+}
+
+/// Says which links are bridges with pods on their ports.
+fn set_bridges(
+    datapath: &mut Datapath,
+    links: &[Link],
+    bridges: &BTreeSet<&str>,
+    checked: &mut Checked,
+) {
+    let named = |link: &&Link| bridges.contains(link.name.as_str());
+    let wanted: BTreeMap<IfIndex, &Link> = links
+        .iter()
+        .filter(named)
+        .map(|link| (link.index.0, link))
+        .collect();
+    let known = datapath.bridges();
+    let new = wanted.keys().filter(|link| !known.contains(link));
+    let gone = known.iter().filter(|link| !wanted.contains_key(link));
+    let changes = new
+        .map(|link| (*link, true))
+        .chain(gone.map(|link| (*link, false)));
+    for (link, bridge) in changes {
+        if let Err(error) = datapath.set_bridge(link, bridge) {
+            checked.errors.push(error);
+        }
+    }
+    checked.bridges = wanted.values().map(|link| link.name.clone()).collect();
+}
+
+/// `None` for a link that nothing is judged at. A pair that the plugin has just made is down until it has asked for
+/// the pod's programs; one that nobody asks for leads to no pod.
+fn role(link: &Link, is_pod: bool) -> Option<Role> {
+    match is_pod {
+        true => Some(Role::Pod),
+        false if link.is_loopback() => None,
+        false if is_host_link(link.name.as_str()) && !link.is_up() => None,
+        false => Some(Role::Wire),
+    }
+}
