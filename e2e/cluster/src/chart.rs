@@ -11,7 +11,7 @@ use crate::plan::{Cluster, Member, Mode};
 use crate::progress::Progress;
 use crate::{kubectl, node_state, this, up};
 
-const NAMESPACE: &str = "kube-system";
+pub(crate) const NAMESPACE: &str = "kube-system";
 const RELEASE: &str = "fairlead";
 const DAEMON: &str = "fairlead-agent";
 const LIMIT: Duration = Duration::from_mins(3);
@@ -112,11 +112,8 @@ pub(crate) struct Agent {
 impl Agent {
     /// Finds it.
     pub(crate) fn on(cluster: &Cluster, node: Member) -> Result<Self> {
-        let selector = "--selector=app.kubernetes.io/component=agent";
-        let field = format!("--field-selector=spec.nodeName={node}");
-        let pods = ["-n", NAMESPACE, "get", "pods", selector, &field];
-        let list = kubectl::json(cluster, &pods)?;
-        let id = list["items"][0]["status"]["containerStatuses"][0]["containerID"].as_str();
+        let pod = pod_of_agent(cluster, &node.to_string())?;
+        let id = pod["status"]["containerStatuses"][0]["containerID"].as_str();
         let id = id.with_context(|| format!("{node} runs no agent"))?;
         let container = id.trim_start_matches("containerd://").to_owned();
         Ok(Self { node, container })
@@ -128,6 +125,22 @@ impl Agent {
         kill.args(["ctr", "--namespace", "k8s.io", "tasks", "kill"]);
         this::output(kill.args(["--signal", "SIGKILL", &self.container]), "").map(drop)
     }
+}
+
+fn pod_of_agent(cluster: &Cluster, node: &str) -> Result<Value> {
+    let selector = "--selector=app.kubernetes.io/component=agent";
+    let field = format!("--field-selector=spec.nodeName={node}");
+    let pods = ["-n", NAMESPACE, "get", "pods", selector, &field];
+    Ok(kubectl::json(cluster, &pods)?["items"][0].take())
+}
+
+/// The name of the agent's pod on one node.
+pub(crate) fn agent_pod(cluster: &Cluster, node: &str) -> Result<String> {
+    let pod = pod_of_agent(cluster, node)?;
+    let name = pod["metadata"]["name"].as_str();
+    Ok(name
+        .with_context(|| format!("{node} runs no agent"))?
+        .to_owned())
 }
 
 /// Deletes the agents' pods; the daemon set makes new ones.

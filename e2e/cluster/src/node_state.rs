@@ -24,7 +24,12 @@ done
 bridge fdb | grep -v ^33:33: || true
 nft list tables | grep -Ev 'kube-proxy|table ip6? (filter|mangle|nat)$' || true
 nft list ruleset | grep -E 'table .*fairlead|comment .*fairlead' || true
-for folder in /opt/cni/bin /etc/cni/net.d /run/fairlead /var/lib/cni/networks; do
+for link in /sys/class/net/*; do
+  for side in ingress egress; do
+    tc filter show dev ${link##*/} $side 2>/dev/null | grep fairlead || true
+  done
+done
+for folder in /opt/cni/bin /etc/cni/net.d /run/fairlead /var/lib/cni/networks /sys/fs/bpf; do
   if [ -d $folder ]; then find $folder -mindepth 1; fi
 done
 ";

@@ -11,7 +11,7 @@ use crate::plan::Cluster;
 use crate::progress::Progress;
 use crate::{kubectl, this};
 
-const NAMESPACE: &str = "fairlead-demo";
+pub(crate) const NAMESPACE: &str = "fairlead-demo";
 const PODS_PER_NODE: usize = 4;
 pub(crate) const PORT: u16 = 8080;
 const LIMIT: Duration = Duration::from_mins(3);

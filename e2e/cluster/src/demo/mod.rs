@@ -2,6 +2,7 @@
 
 mod checks;
 mod flow;
+mod policy;
 mod report;
 mod wire;
 
@@ -38,6 +39,7 @@ pub(crate) fn check(cluster: &Cluster, chart: &Chart, progress: &Progress) -> Re
         if chart.mode == Mode::Vxlan && cluster.subnets > 1 {
             wire::all(&workload, &mut report);
         }
+        policy::all(&workload, &mut report);
         flow::survives_agent_restart(&workload, progress, &mut report);
         workload.remove();
     }
