@@ -11,7 +11,6 @@ use tokio::sync::watch;
 use super::node_rule::NodeRule;
 use super::socket::{self, Serves};
 use super::{Mailbox, Message, Setup, notes, worker};
-use crate::config::StateSource;
 use crate::error::AgentError;
 use crate::files::FolderWatch;
 use crate::reconcile::Notices;
@@ -70,7 +69,6 @@ impl Enforcement {
             node: shared.node.clone(),
             run_dir: config.run_dir.clone(),
             period: config.resync_period,
-            files_only: matches!(config.cluster_state, StateSource::Directory(_)),
             metrics: Arc::clone(&shared.metrics),
             board: Arc::clone(&shared.board),
             rule: self.rule,

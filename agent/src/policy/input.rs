@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fairlead_netpol_model::Compiler;
-use fairlead_netpol_model::cluster::{Labels, Name, Namespace, Pod, Sources};
+use fairlead_netpol_model::cluster::{Name, Namespace, Pod, Sources};
 
 use super::source::News;
 
@@ -94,38 +94,10 @@ fn set_namespace(compiler: &mut Compiler, namespace: Namespace) {
     }
 }
 
-/// A pod that no file lists, in a namespace that none may list: it has no labels.
-pub(super) fn set_unlisted(
-    compiler: &mut Compiler,
-    pod: Name,
-    uid: &str,
-    node: &str,
-    any_sources: bool,
-) {
-    if !compiler.cluster().namespaces.contains_key(&pod.namespace) {
-        let name = &pod.namespace;
-        let labels = [("kubernetes.io/metadata.name", &**name)];
-        compiler.set_namespace(Namespace {
-            name: name.clone(),
-            labels: labels.into_iter().collect(),
-        });
-    }
-    let pod = Pod {
-        name: pod,
-        uid: uid.into(),
-        node: node.into(),
-        labels: Labels::default(),
-        addresses: Vec::new(),
-        host_network: false,
-        finished: false,
-        named_ports: [].into(),
-        sources: Sources::Own,
-    };
-    set_pod(compiler, pod, any_sources);
-}
-
 #[cfg(test)]
 mod tests {
+    use fairlead_netpol_model::cluster::Labels;
+
     use super::*;
 
     fn pod(name: &str, uid: &str) -> Pod {

@@ -194,7 +194,7 @@ impl PolicyMetrics {
             }
         }
         for objects in PLURALS {
-            self.watch_up(objects);
+            drop(self.watch_up(objects));
         }
     }
 }

@@ -10,7 +10,6 @@ use fairlead_cni_netlink::{Event, LinkIndex, Netlink};
 use fairlead_cni_node::policy::{Answer, Attach, Attached as Known, Refusal, RefusalCode, Request};
 use fairlead_netpol_datapath::{Datapath, DatapathError, MapName, Settings, node_table};
 use fairlead_netpol_model::Compiler;
-use fairlead_netpol_model::cluster::Name;
 use fairlead_netpol_model::tables::IfIndex;
 use tokio::sync::{oneshot, watch};
 
@@ -22,7 +21,6 @@ use super::input::{self, Listed};
 use super::links::Links;
 use super::node_rule::NodeRule;
 use super::running::Running;
-use super::source::News;
 use super::{Mailbox, Message, events, key, notes};
 use crate::conditions::{Board, Condition, Finder};
 use crate::config::Policy;
@@ -54,8 +52,6 @@ pub(super) struct Setup {
     pub(super) run_dir: PathBuf,
     /// Time between two comparisons of links.
     pub(super) period: Duration,
-    /// Nothing but files say what pods there are: one that they do not list has no labels.
-    pub(super) files_only: bool,
     /// What is counted.
     pub(super) metrics: Arc<Metrics>,
     /// Where it is told what is wrong.
@@ -107,8 +103,6 @@ pub(super) struct Worker {
     pub(super) attachments: Attachments,
     links: Links,
     waiting: Vec<Waiting>,
-    /// Pods that only their attachment tells of.
-    unlisted: BTreeSet<Name>,
     pub(super) followers: Followers,
     counts: Seen,
     /// When links are compared, and what was not written is.
@@ -135,7 +129,6 @@ impl Worker {
             attachments: Attachments::new(notes(&setup.run_dir)),
             links: Links::default(),
             waiting: Vec::new(),
-            unlisted: BTreeSet::new(),
             followers: Followers::default(),
             counts: Seen::default(),
             check_at: Instant::now(),
@@ -177,12 +170,7 @@ impl Worker {
             Message::News(news) => {
                 self.followers.forget_addresses();
                 let any = !self.setup.config.check_sources;
-                let list = matches!(news, News::Pods(_));
                 input::take(&mut self.compiler, &mut self.listed, news, any);
-                if list {
-                    let unlisted = std::mem::take(&mut self.unlisted);
-                    self.add_unlisted(|pod| unlisted.contains(pod));
-                }
                 self.flush_at = Some(Instant::now());
             }
             Message::Asked(Request::Attach(note), reply) => self.waiting.push(Waiting {
@@ -304,7 +292,6 @@ impl Worker {
                 self.insert(note);
             }
         }
-        self.add_unlisted(|_| true);
         // What the compiler believes to be written is not yet: all of it is compared.
         let _ = self.compiler.take_update();
         let ran: Vec<IfIndex> = self.attachments.iter().map(|(link, _)| link).collect();
@@ -371,34 +358,12 @@ impl Worker {
     }
 
     fn detach(&mut self, link: IfIndex) {
-        let Some(gone) = self.attachments.remove(link) else {
+        if self.attachments.remove(link).is_none() {
             return;
-        };
+        }
         self.compiler.detach(link);
         self.links.gone(link);
-        if self.unlisted.remove(&gone.pod()) {
-            self.compiler.remove_pod(&gone.pod(), &gone.note.uid);
-        }
         self.flush_at = Some(Instant::now());
-    }
-
-    /// Where files alone say what pods there are, one that none of them lists has no labels.
-    fn add_unlisted(&mut self, is_one: impl Fn(&Name) -> bool) {
-        if !self.setup.files_only {
-            return;
-        }
-        let all = self.attachments.iter();
-        let missing =
-            all.filter(|(_, on)| self.compiler.pod(&on.pod()).is_none() && is_one(&on.pod()));
-        let missing: Vec<_> = missing
-            .map(|(_, on)| (on.pod(), on.note.uid.clone()))
-            .collect();
-        for (pod, uid) in missing {
-            let (node, any) = (&self.setup.node, !self.setup.config.check_sources);
-            input::set_unlisted(&mut self.compiler, pod.clone(), &uid, node, any);
-            self.unlisted.insert(pod);
-            self.flush_at = Some(Instant::now());
-        }
     }
 
     /// Puts the programs on the links of pods that start.
@@ -459,11 +424,6 @@ impl Worker {
             } else if !self.enforcing {
                 one.answer(Answer::Error(self.not_yet()));
             } else {
-                let link = one.note.if_index;
-                let pod = self.attachments.get(link).map(Attached::pod);
-                self.add_unlisted(|unlisted| pod.as_ref() == Some(unlisted));
-                self.flush();
-                let known = self.is_known(link);
                 one.answer(Answer::Attached(Known { known }));
             }
         }

@@ -1,6 +1,6 @@
 //! Pods, namespaces and policies from the folder that the nodes come from.
 //!
-//! The folder is all that is known: a pod that no file lists has no labels, a namespace that none lists has its name.
+//! The folder is all that is known: a pod that no file lists is not known, a namespace that none lists has its name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -123,6 +123,12 @@ pub struct Watches {
     pub metrics: Arc<Metrics>,
 }
 
+impl Debug for Watches {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watches").finish_non_exhaustive()
+    }
+}
+
 impl Watches {
     /// Watches all three kinds until the process ends. A lost API server is asked again with growing pauses;
     /// meanwhile what was last known holds.
