@@ -1,6 +1,5 @@
 //! What the agent says of pods and packets: what is enforced, and why.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use fairlead_cni_node::policy::{
@@ -9,7 +8,8 @@ use fairlead_cni_node::policy::{
 };
 use fairlead_netpol_model::ask::{self, Asked};
 use fairlead_netpol_model::cluster::{Cluster, Name, Protocol};
-use fairlead_netpol_model::oracle::{self, Direction, Traffic};
+use fairlead_netpol_model::explain;
+use fairlead_netpol_model::oracle::{Direction, Traffic};
 
 use super::worker::Worker;
 
@@ -17,7 +17,7 @@ use super::worker::Worker;
 pub(super) fn answer(worker: &Worker, request: &Request) -> Answer {
     let answer = match request {
         Request::Status(pod) => status(worker, pod).map(|status| Answer::Status(Box::new(status))),
-        Request::Explain(asked) => explain(worker, asked).map(Answer::Explained),
+        Request::Explain(asked) => explained(worker, asked).map(Answer::Explained),
         Request::Attach(_) | Request::Detach(_) | Request::Flows(_) => Err(Refusal {
             code: RefusalCode::Unsupported,
             message: "this is no question".to_owned(),
@@ -93,7 +93,7 @@ fn status(worker: &Worker, pod: &PodName) -> Result<Status, Refusal> {
     })
 }
 
-fn explain(worker: &Worker, asked: &Explain) -> Result<Explained, Refusal> {
+fn explained(worker: &Worker, asked: &Explain) -> Result<Explained, Refusal> {
     if !worker.is_enforcing() {
         return Err(worker.not_yet());
     }
@@ -113,13 +113,11 @@ fn explain(worker: &Worker, asked: &Explain) -> Result<Explained, Refusal> {
     let cluster = worker.compiler.cluster();
     let packet = ask::packet(cluster, &side(&asked.from), &side(&asked.to), traffic);
     let packet = packet.map_err(|error| refuse(RefusalCode::NotFound, error.to_string()))?;
-    let verdict = oracle::judge(cluster, &packet);
-    let mut text = String::new();
-    let _ = write!(text, "{verdict:?}");
+    let explanation = explain::explain(cluster, &packet);
     Ok(Explained {
-        allowed: verdict.allowed(),
-        text,
-        data: serde_json::Value::Null,
+        allowed: explanation.allowed,
+        text: explanation.to_string(),
+        data: serde_json::to_value(&explanation).unwrap_or_default(),
     })
 }
 

@@ -133,6 +133,18 @@ impl Attachments {
         files::ensure(&self.path(&note.host_link), &text, 0o600).map(drop)
     }
 
+    /// Whether there is a note about a link that no pod is known to be on.
+    pub(super) fn has_news(&self) -> bool {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.any(|name| {
+            let link = name
+                .strip_suffix(".json")
+                .filter(|link| !link.starts_with('.'));
+            link.is_some_and(|link| self.link(link).is_none())
+        })
+    }
+
     /// All notes there are. One that cannot be read is nobody's.
     pub(super) fn notes(&self) -> Vec<Attach> {
         let Ok(entries) = fs::read_dir(&self.folder) else {

@@ -75,7 +75,11 @@ impl Enforcement {
             notices,
             enforced: self.enforced,
         };
-        worker::start(setup, mailbox.clone(), messages);
+        let ended = worker::start(setup, mailbox.clone(), messages);
+        parts.spawn(async move {
+            let _ = ended.await;
+            Err(AgentError::PartEnded)
+        });
         let folder = notes(&config.run_dir);
         std::fs::create_dir_all(&folder)
             .map_err(|source| AgentError::file("create", &folder, source))?;

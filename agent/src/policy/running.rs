@@ -20,11 +20,13 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Asks the kernel.
-    pub(super) fn read(netlink: &mut Netlink, links: &[Link]) -> Result<Self, NetlinkError> {
+    /// Asks the kernel about those of `links` that lead to pods.
+    pub(super) fn read<'a>(
+        netlink: &mut Netlink,
+        links: impl Iterator<Item = &'a Link>,
+    ) -> Result<Self, NetlinkError> {
         let mut found = Self {
             links: links
-                .iter()
                 .filter(|link| is_host_link(link.name.as_str()))
                 .cloned()
                 .collect(),
