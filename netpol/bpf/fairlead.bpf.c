@@ -53,7 +53,7 @@ static __always_inline int depart_and_arrive(struct __sk_buff *skb, const struct
 static __always_inline bool has_flow(struct __sk_buff *skb, struct packet *p)
 {
 	if (p->kind == PACKET_ERROR)
-		return look_inside(skb, HOOK_FROM_POD, p);
+		return look_inside_packet(skb, p);
 	return p->kind == PACKET_FLOW || p->kind == PACKET_ANSWER;
 }
 
@@ -73,7 +73,7 @@ int from_pod(struct __sk_buff *skb)
 	from.pod = endpoint_of(from.ifindex);
 	if (!from.pod)
 		return drop(&p, NULL, from.ifindex, REASON_STARTING);
-	parse(skb, HOOK_FROM_POD, &p);
+	parse_packet(skb, &p);
 	reason = check_departure(skb, from.pod, &p);
 	if (reason)
 		return drop(&p, NULL, from.ifindex, reason);
@@ -105,7 +105,7 @@ int to_pod(struct __sk_buff *skb)
 	if (!to.pod)
 		return drop(&p, NULL, to.ifindex, REASON_STARTING);
 	find_sender(skb, &sender);
-	parse(skb, HOOK_TO_POD, &p);
+	parse_packet(skb, &p);
 	if (p.kind == PACKET_MALFORMED)
 		return drop(&p, NULL, to.ifindex, REASON_MALFORMED);
 	if (sender.ifindex != to.ifindex) {
@@ -114,7 +114,7 @@ int to_pod(struct __sk_buff *skb)
 			return drop(&p, &q, sender.ifindex, reason);
 	}
 	to.now = bpf_ktime_get_coarse_ns();
-	if (p.kind != PACKET_ERROR || look_inside(skb, HOOK_TO_POD, &p))
+	if (p.kind != PACKET_ERROR || look_inside_packet(skb, &p))
 		find_end(&to, &p, SIDE_REMOTE);
 	leave_shortcut(&to, &sender, &p);
 	reason = judge_ingress(&to, &sender, &p, &q);
@@ -137,7 +137,10 @@ static __always_inline bool may_leave(struct __sk_buff *skb, enum hook hook)
 		return true;
 	if (!sender.pod->egress.set && !(sender.carried & CARRY_NEW))
 		return true;
-	parse(skb, hook, &p);
+	if (hook == HOOK_TO_NODE)
+		parse(skb, &p);
+	else
+		parse_packet(skb, &p);
 	reason = p.kind == PACKET_MALFORMED ? REASON_MALFORMED : judge_egress(&sender, &p, &q);
 	if (reason)
 		report_drop(&p, &q, sender.ifindex, reason);

@@ -50,21 +50,18 @@ static __always_inline bool packet_is_syn(const struct packet *p)
 	return p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
 }
 
-/* Reads from the network header on. Classifiers read what is linear and make it so when that is too short;
- * a socket filter begins at the network header and reads fragments as well. */
-static __always_inline bool read_bytes(struct __sk_buff *skb, enum hook hook, __u32 offset, void *to,
-				       __u32 length)
+/* Reads from the network header on, what is linear: see `parse_packet`. */
+static __always_inline bool read_bytes(struct __sk_buff *skb, __u32 offset, void *to, __u32 length)
 {
-	__u32 reach = 256;
-
-	if (hook == HOOK_TO_NODE)
-		return !bpf_skb_load_bytes(skb, offset, to, length);
-	if (!bpf_skb_load_bytes_relative(skb, offset, to, length, BPF_HDR_START_NET))
-		return true;
-	if (reach > skb->len)
-		reach = skb->len;
-	bpf_skb_pull_data(skb, reach);
 	return !bpf_skb_load_bytes_relative(skb, offset, to, length, BPF_HDR_START_NET);
+}
+
+/* Makes linear what headers may reach to. Not for socket filters. */
+static __always_inline void make_linear(struct __sk_buff *skb)
+{
+	__u32 length = skb->len;
+
+	bpf_skb_pull_data(skb, length < 256 ? length : 256);
 }
 
 /* What follows the IP headers. */
@@ -149,19 +146,19 @@ static __always_inline bool has_ports(__u8 protocol)
 }
 
 /* The transport header, of a whole packet or a first fragment: too short for ports is malformed, not unknown. */
-static __always_inline bool parse_transport(struct __sk_buff *skb, enum hook hook, struct packet *p,
+static __always_inline bool parse_transport(struct __sk_buff *skb, struct packet *p,
 					    const struct payload *at)
 {
 	__u8 bytes[16] = {};
 
 	if (p->protocol == IPPROTO_TCP) {
 		if (at->offset + TCP_HEADER > at->end ||
-		    !read_bytes(skb, hook, at->offset, bytes, TCP_BYTES))
+		    !read_bytes(skb, at->offset, bytes, TCP_BYTES))
 			return false;
 		p->tcp_flags = bytes[TCP_BYTES - 1];
 	} else if (has_ports(p->protocol) || is_icmp(p)) {
 		if (at->offset + PORTS_BYTES > at->end ||
-		    !read_bytes(skb, hook, at->offset, bytes, PORTS_BYTES))
+		    !read_bytes(skb, at->offset, bytes, PORTS_BYTES))
 			return false;
 	} else {
 		return true;
@@ -222,26 +219,26 @@ static __always_inline bool recall_fragment(struct packet *p, const struct paylo
 	return true;
 }
 
-static __always_inline bool parse_payload(struct __sk_buff *skb, enum hook hook, struct packet *p,
+static __always_inline bool parse_payload(struct __sk_buff *skb, struct packet *p,
 					  const struct payload *at)
 {
 	p->protocol = at->protocol;
 	if (at->fragment_offset)
 		return recall_fragment(p, at);
-	if (!parse_transport(skb, hook, p, at))
+	if (!parse_transport(skb, p, at))
 		return false;
 	if (at->more && p->kind != PACKET_ERROR)
 		remember_fragment(p, at);
 	return true;
 }
 
-static __always_inline bool read_v4(struct __sk_buff *skb, enum hook hook, __u32 offset,
+static __always_inline bool read_v4(struct __sk_buff *skb, __u32 offset,
 				    struct packet *p, struct payload *at)
 {
 	struct iphdr ip;
 	__u16 fragment, length;
 
-	if (!read_bytes(skb, hook, offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
+	if (!read_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
 		return false;
 	p->family = 4;
 	addr_from_v4(&p->source, ip.saddr);
@@ -274,12 +271,12 @@ static __always_inline bool is_extension(__u8 protocol)
 }
 
 /* One extension header; `at->protocol` says which, and then what follows it. */
-static __always_inline bool read_extension(struct __sk_buff *skb, enum hook hook, struct payload *at)
+__noinline int read_extension(struct __sk_buff *skb, struct payload *at)
 {
 	__u8 header[8];
 	__u16 fragment;
 
-	if (!read_bytes(skb, hook, at->offset, header, sizeof(header)))
+	if (!at || !read_bytes(skb, at->offset, header, sizeof(header)))
 		return false;
 	if (at->protocol == IPPROTO_FRAGMENT) {
 		if (at->fragmented)
@@ -300,13 +297,13 @@ static __always_inline bool read_extension(struct __sk_buff *skb, enum hook hook
 	return true;
 }
 
-static __always_inline bool read_v6(struct __sk_buff *skb, enum hook hook, __u32 offset,
+static __always_inline bool read_v6(struct __sk_buff *skb, __u32 offset,
 				    struct packet *p, struct payload *at)
 {
 	struct ipv6hdr ip;
 	__u16 length;
 
-	if (!read_bytes(skb, hook, offset, &ip, sizeof(ip)) || ip.version != 6)
+	if (!read_bytes(skb, offset, &ip, sizeof(ip)) || ip.version != 6)
 		return false;
 	p->family = 6;
 	__builtin_memcpy(&p->source, &ip.saddr, sizeof(p->source));
@@ -320,7 +317,7 @@ static __always_inline bool read_v6(struct __sk_buff *skb, enum hook hook, __u32
 	at->end = length ? at->offset + length : NO_END;
 	at->protocol = at->first_protocol = ip.nexthdr;
 	for (int i = 0; i < EXTENSIONS && is_extension(at->protocol); i++) {
-		if (!read_extension(skb, hook, at))
+		if (!read_extension(skb, at))
 			return false;
 		if (at->fragment_offset)
 			return true;
@@ -328,29 +325,41 @@ static __always_inline bool read_v6(struct __sk_buff *skb, enum hook hook, __u32
 	return !is_extension(at->protocol);
 }
 
-static __always_inline bool read_ip(struct __sk_buff *skb, enum hook hook, __u32 offset, __u8 family,
+static __always_inline bool read_ip(struct __sk_buff *skb, __u32 offset, __u8 family,
 				    struct packet *p, struct payload *at)
 {
-	return family == 4 ? read_v4(skb, hook, offset, p, at) : read_v6(skb, hook, offset, p, at);
+	return family == 4 ? read_v4(skb, offset, p, at) : read_v6(skb, offset, p, at);
 }
 
-static __always_inline void parse(struct __sk_buff *skb, enum hook hook, struct packet *p)
+__noinline int parse(struct __sk_buff *skb, struct packet *p)
 {
 	struct payload at = {};
 	__u8 family;
 
-	p->hook = hook;
-	p->device = skb->ifindex;
+	if (!p)
+		return 0;
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		family = 4;
 	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
 		family = 6;
 	} else {
 		p->kind = skb->protocol == bpf_htons(ETH_P_ARP) ? PACKET_NEIGHBOUR : PACKET_OTHER;
-		return;
+		return 0;
 	}
-	if (!read_ip(skb, hook, 0, family, p, &at) || !parse_payload(skb, hook, p, &at))
+	if (!read_ip(skb, 0, family, p, &at) || !parse_payload(skb, p, &at))
 		p->kind = PACKET_MALFORMED;
+	return 0;
+}
+
+/* At a classifier's hook, where headers may stand outside the linear part; behind `from_pod` they no longer do. */
+static __always_inline void parse_packet(struct __sk_buff *skb, struct packet *p)
+{
+	parse(skb, p);
+	if (p->kind != PACKET_MALFORMED)
+		return;
+	make_linear(skb);
+	p->kind = PACKET_FLOW;
+	parse(skb, p);
 }
 
 static __always_inline void turn_round(struct packet *p)
@@ -365,17 +374,19 @@ static __always_inline void turn_round(struct packet *p)
 }
 
 /* Makes of an ICMP error what an answer to the packet inside it would be. False: it tells too little of it. */
-static __always_inline bool look_inside(struct __sk_buff *skb, enum hook hook, struct packet *p)
+__noinline int look_inside(struct __sk_buff *skb, struct packet *p)
 {
 	struct payload at = {};
 	__u8 bytes[8] = {};
 	bool known;
 
-	if (!read_ip(skb, hook, p->body, p->family, p, &at) || at.fragment_offset)
+	if (!p)
+		return false;
+	if (!read_ip(skb, p->body, p->family, p, &at) || at.fragment_offset)
 		return false;
 	p->protocol = at.protocol;
 	if (has_ports(p->protocol) || is_icmp(p)) {
-		if (!read_bytes(skb, hook, at.offset, bytes, sizeof(bytes)))
+		if (!read_bytes(skb, at.offset, bytes, sizeof(bytes)))
 			return false;
 		p->source_port = *(__be16 *)bytes;
 		p->destination_port = *(__be16 *)(bytes + 2);
@@ -387,4 +398,10 @@ static __always_inline bool look_inside(struct __sk_buff *skb, enum hook hook, s
 	p->kind = PACKET_ERROR;
 	turn_round(p);
 	return known;
+}
+
+static __always_inline bool look_inside_packet(struct __sk_buff *skb, struct packet *p)
+{
+	make_linear(skb);
+	return look_inside(skb, p);
 }

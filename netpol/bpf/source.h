@@ -68,7 +68,7 @@ static __always_inline bool arp_is_own(struct __sk_buff *skb, const struct endpo
 	struct arp arp;
 	__be32 address;
 
-	if (!read_bytes(skb, HOOK_FROM_POD, 0, &arp, sizeof(arp)))
+	if (!read_bytes(skb, 0, &arp, sizeof(arp)))
 		return false;
 	__builtin_memcpy(&address, arp.sender, sizeof(address));
 	addr_from_v4(&sender, address);
@@ -90,7 +90,7 @@ static __always_inline bool neighbour_is_own(struct __sk_buff *skb, const struct
 		return false;
 	if (p->type != NEIGHBOUR_ADVERTISEMENT)
 		return true;
-	if (!read_bytes(skb, HOOK_FROM_POD, p->body, &target, sizeof(target)))
+	if (!read_bytes(skb, p->body, &target, sizeof(target)))
 		return false;
 	return addr_is_link_local(&target) || may_use(pod, p->device, &target, 6);
 }
