@@ -93,16 +93,19 @@ static __always_inline void find_end(struct end *end, const struct packet *p, en
 }
 
 /* Begins a flow. Global, as all that is called from several places: the verifier looks at it once. It then forgets what
- * stands behind the pointers, so no pointer may stand there. */
-__noinline int flow_write(const struct flow_key *key, __u64 now, __u32 opener, __u32 from, __u32 shortcut)
+ * stands behind the pointers, so no pointer may stand there; and before kernel 6.2 it takes as a map's key what stands
+ * on the function's own stack only. */
+__noinline int flow_write(const struct flow_key *of, __u64 now, __u32 opener, __u32 from, __u32 shortcut)
 {
 	struct flow flow = {.seen = now, .opener = opener, .from = from, .shortcut = shortcut};
+	struct flow_key key;
 
-	if (!key)
+	if (!of)
 		return 0;
+	key = *of;
 	/* An older one that is confirmed would be found first. */
-	bpf_map_delete_elem(&flows, key);
-	bpf_map_update_elem(&flows_new, key, &flow, BPF_ANY);
+	bpf_map_delete_elem(&flows, &key);
+	bpf_map_update_elem(&flows_new, &key, &flow, BPF_ANY);
 	return 0;
 }
 
@@ -112,19 +115,21 @@ static __always_inline void flow_open(const struct end *end, enum side opener, _
 }
 
 /* Moves a flow that both sides have confirmed. */
-__noinline int flow_confirm(const struct flow_key *key)
+__noinline int flow_confirm(const struct flow_key *of)
 {
 	struct flow *flow, confirmed;
+	struct flow_key key;
 
-	if (!key)
+	if (!of)
 		return 0;
-	flow = bpf_map_lookup_elem(&flows_new, key);
+	key = *of;
+	flow = bpf_map_lookup_elem(&flows_new, &key);
 	if (!flow)
 		return 0;
 	flow->state = FLOW_ESTABLISHED;
 	confirmed = *flow;
-	if (!bpf_map_update_elem(&flows, key, &confirmed, BPF_ANY))
-		bpf_map_delete_elem(&flows_new, key);
+	if (!bpf_map_update_elem(&flows, &key, &confirmed, BPF_ANY))
+		bpf_map_delete_elem(&flows_new, &key);
 	return 0;
 }
 

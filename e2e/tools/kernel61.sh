@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Runs test programs on Debian's kernel 6.1, the oldest that policy is meant for, in a machine that qemu emulates.
+#
+#   e2e/tools/kernel61.sh PROGRAM [ARGUMENT…]
+#
+# The program runs as init's only child, as root, with the kernel's modules, a BPF file system, and the tools that
+# tests call. Its output is shown and its success is this script's. Needs qemu-system-x86 (it is slow: no KVM).
+set -euo pipefail
+
+readonly KERNEL=6.1.0-56-cloud-amd64
+readonly MEMORY=1536M
+readonly TOOLS=(/usr/sbin/ip /usr/sbin/tc /usr/sbin/nft)
+
+die() {
+  echo "kernel61: $*" >&2
+  exit 1
+}
+
+[[ $# -ge 1 && -x $1 ]] || die "usage: kernel61.sh PROGRAM [ARGUMENT…]"
+command -v qemu-system-x86_64 >/dev/null || die "qemu is missing: run \`apt-get install qemu-system-x86\` as root"
+
+cache=$(cd "$(dirname "$0")/../.." && pwd)/.cache/kernel61
+mkdir -p "$cache"
+
+# The kernel and a shell, from Debian's archive.
+debian=$cache/$KERNEL
+if [[ ! -e $debian/boot/vmlinuz-$KERNEL ]]; then
+  packages=$(mktemp -d)
+  (cd "$packages" && apt-get -qq download "linux-image-$KERNEL" busybox-static) 2>"$packages/log" ||
+    die "cannot download the kernel: $(tail -n 1 "$packages/log")"
+  for package in "$packages"/*.deb; do
+    dpkg-deb -x "$package" "$debian.new"
+  done
+  rm -rf "$packages"
+  mv "$debian.new" "$debian"
+fi
+busybox=$debian/bin/busybox
+"$busybox" depmod -b "$debian" "$KERNEL"
+
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+mkdir -p "$root"/{bin,sbin,dev,proc,sys,run,tmp,etc,usr/bin,usr/sbin,test}
+cp "$busybox" "$root/bin/busybox"
+modules=$root/lib/modules/$KERNEL
+mkdir -p "$modules/kernel"
+cp -r "$debian/lib/modules/$KERNEL"/modules.* "$modules"
+for folder in net lib drivers/net; do
+  mkdir -p "$modules/kernel/$folder"
+  cp -r "$debian/lib/modules/$KERNEL/kernel/$folder/." "$modules/kernel/$folder"
+done
+
+# What tests call, with the libraries that they and the program need.
+cp "$1" "$root/test/program"
+for file in "${TOOLS[@]}" "$1"; do
+  [[ -e $file ]] || continue
+  [[ $file == "$1" ]] || cp "$file" "$root${file}"
+  ldd "$file" | grep -o '/[^ ]*' | sort -u | while read -r library; do
+    mkdir -p "$root$(dirname "$library")"
+    cp -Ln "$library" "$root$library"
+  done
+done
+shift
+printf '%s\n' "$@" >"$root/test/arguments"
+
+cat >"$root/init" <<'INIT'
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin RUST_BACKTRACE=0
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t bpf bpf /sys/fs/bpf
+mount -t tmpfs tmpfs /tmp
+mount -t tmpfs tmpfs /run
+for module in veth dummy bridge vxlan sch_ingress cls_bpf nf_tables nft_compat xt_bpf nf_conntrack nft_ct; do
+  modprobe "$module" || echo "module $module is missing"
+done
+ip link set lo up
+uname -sr
+xargs /test/program </test/arguments
+echo "kernel61: exit $?"
+poweroff -f
+INIT
+chmod +x "$root/init"
+(cd "$root" && find . | "$busybox" cpio -o -H newc 2>/dev/null | gzip -1) >"$root.gz"
+trap 'rm -rf "$root" "$root.gz" "$root.log"' EXIT
+
+timeout 1800 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m "$MEMORY" -nographic -no-reboot \
+  -nic none -kernel "$debian/boot/vmlinuz-$KERNEL" -initrd "$root.gz" \
+  -append "console=ttyS0 quiet panic=-1 rdinit=/init" </dev/null | tr -d '\r' | tee "$root.log"
+grep -q '^kernel61: exit 0$' "$root.log"
