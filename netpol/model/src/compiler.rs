@@ -1,30 +1,43 @@
 //! From the cluster to the maps of this node.
 
 mod atoms;
+mod classes;
+mod flips;
 mod ids;
 mod inputs;
+mod live;
+mod meet;
 mod owners;
 mod ports;
 mod prefixes;
 mod scratch;
 mod sets;
+mod state;
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Name, Namespace, Pod, Policy};
+use crate::cluster::{Cluster, Name, NamedPort, Namespace, Pod, Policy, Protocol};
 use crate::tables::{Attachment, IfIndex, Tables, Update};
 use ids::Key;
 use inputs::{Attached, Inputs};
+use state::State;
 
 /// Keeps the cluster, and what of it the maps of this node hold.
 ///
 /// It is told of one object after the other, in any order, and of what is attached to this node. What has to be
-/// written is asked for with [`Compiler::take_update`].
+/// written is asked for with [`Compiler::take_update`]. At each moment between two writes, what may pass is what the
+/// cluster allowed after one or the other of two events that followed each other, and what it allowed after both
+/// passes.
+///
+/// Until the first update is taken, nothing is worked out: an agent that starts tells all that it knows, takes an
+/// update, and brings the maps, which hold what an earlier agent wrote, to [`Compiler::tables`].
 #[derive(Debug)]
 pub struct Compiler {
-    key: Key,
     inputs: Inputs,
-    written: Tables,
+    state: State,
+    started: bool,
 }
 
 /// How much there is.
@@ -74,45 +87,102 @@ impl Compiler {
     #[must_use]
     pub fn keyed(key: [u8; 32]) -> Self {
         Self {
-            key: Key(key),
             inputs: Inputs::default(),
-            written: Tables::default(),
+            state: State::new(Key(key)),
+            started: false,
         }
     }
 
     /// Adds a pod, or replaces the one of its name.
     pub fn set_pod(&mut self, pod: Pod) {
         let name = pod.name.clone();
-        self.inputs.set_pod(&name, Some(Arc::new(pod)));
+        self.replace_pod(&name, Some(Arc::new(pod)));
     }
 
     /// Removes a pod, unless another of its name is there by now.
     pub fn remove_pod(&mut self, name: &Name, uid: &str) {
         if self.pod(name).is_some_and(|pod| *pod.uid == *uid) {
-            self.inputs.set_pod(name, None);
+            self.replace_pod(name, None);
+        }
+    }
+
+    /// A number that a port name gets with this pod is in the rules before the pod is, and one that it has no more
+    /// is in them after: so neither changes a verdict.
+    fn replace_pod(&mut self, name: &Name, pod: Option<Arc<Pod>>) {
+        let ports = |pod: Option<&Arc<Pod>>| -> Arc<[NamedPort]> {
+            let pod = pod.filter(|pod| pod.is_peer());
+            pod.map_or_else(|| [].into(), |pod| Arc::clone(&pod.named_ports))
+        };
+        let before = self.inputs.cluster.pods.get(name);
+        if before == pod.as_ref() {
+            return;
+        }
+        let (before, now) = (ports(before), ports(pod.as_ref()));
+        let new = self.inputs.numbers.add(&now);
+        self.renumber(&new);
+        let touched = self.inputs.set_pod(name, pod);
+        let endpoints = self.inputs.interfaces(name).collect();
+        self.advance(touched, endpoints);
+        let gone = self.inputs.numbers.remove(&before);
+        self.renumber(&gone);
+    }
+
+    fn renumber(&mut self, ports: &BTreeSet<(Arc<str>, Protocol)>) {
+        if !ports.is_empty() {
+            let endpoints = self.state.asking(ports).collect();
+            self.advance(BTreeSet::new(), endpoints);
         }
     }
 
     /// Adds or replaces a namespace.
     pub fn set_namespace(&mut self, namespace: Namespace) {
         let name = Arc::clone(&namespace.name);
-        self.inputs.cluster.namespaces.insert(name, namespace);
+        self.replace_namespace(&name, Some(namespace));
     }
 
     /// Removes a namespace: no selector matches it any more.
     pub fn remove_namespace(&mut self, name: &str) {
-        self.inputs.cluster.namespaces.remove(name);
+        self.replace_namespace(&name.into(), None);
+    }
+
+    fn replace_namespace(&mut self, name: &Arc<str>, namespace: Option<Namespace>) {
+        let namespaces = &mut self.inputs.cluster.namespaces;
+        let same = namespaces.get(name) == namespace.as_ref();
+        match namespace {
+            Some(namespace) => namespaces.insert(Arc::clone(name), namespace),
+            None => namespaces.remove(name),
+        };
+        if self.started && !same {
+            let touched = self.inputs.addresses_in(name);
+            self.advance(touched, BTreeSet::new());
+        }
     }
 
     /// Adds or replaces a policy.
     pub fn set_policy(&mut self, policy: Policy) {
         let name = policy.name.clone();
-        self.inputs.cluster.policies.insert(name, Arc::new(policy));
+        self.replace_policy(&name, Some(&Arc::new(policy)));
     }
 
     /// Removes a policy.
     pub fn remove_policy(&mut self, name: &Name) {
-        self.inputs.cluster.policies.remove(name);
+        self.replace_policy(name, None);
+    }
+
+    fn replace_policy(&mut self, name: &Name, policy: Option<&Arc<Policy>>) {
+        let policies = &mut self.inputs.cluster.policies;
+        let before = match policy {
+            Some(policy) => policies.insert(name.clone(), Arc::clone(policy)),
+            None => policies.remove(name),
+        };
+        if before.as_ref() != policy {
+            let selected = |pod: &Pod| {
+                let mut either = [before.as_ref(), policy].into_iter().flatten();
+                either.any(|policy| policy.selects(pod))
+            };
+            let endpoints = self.inputs.endpoints(selected);
+            self.advance(BTreeSet::new(), endpoints);
+        }
     }
 
     /// Says that a pod is behind an interface of this node. As long as the pod is not known, or only one of another
@@ -123,52 +193,71 @@ impl Compiler {
             uid: uid.into(),
             attachment,
         };
-        self.inputs.set_attached(index, Some(attached));
+        let before = self.inputs.attached.get(&index);
+        if before == Some(&attached) {
+            return;
+        }
+        if before.is_some_and(|before| before.pod != attached.pod || before.uid != attached.uid) {
+            self.detach(index);
+        }
+        let touched = self.inputs.set_attached(index, Some(attached));
+        self.advance(touched, BTreeSet::from([index]));
     }
 
     /// Says that nothing is behind it any more.
     pub fn detach(&mut self, index: IfIndex) {
-        self.inputs.set_attached(index, None);
+        let touched = self.inputs.set_attached(index, None);
+        self.advance(touched, BTreeSet::from([index]));
+    }
+
+    fn advance(&mut self, addresses: BTreeSet<IpAddr>, endpoints: BTreeSet<IfIndex>) {
+        if self.started {
+            self.state
+                .advance(&self.inputs, addresses, endpoints, false);
+        }
     }
 
     /// What has to be written because of all that was told since the last call, in order. What nothing refers to any
-    /// more is removed by a later update: packets that are being judged may still look at it. Ask again until
-    /// [`Compiler::is_settled`].
+    /// more is removed by a later update: packets that are being judged may still look at it. So ask again, at the next
+    /// event or a while later, until [`Compiler::is_settled`].
     pub fn take_update(&mut self) -> Update {
-        let tables = self.tables();
-        let update = Update::between(&self.written, &tables);
-        self.written = tables;
-        update
+        if !self.started {
+            self.started = true;
+            let addresses = self
+                .inputs
+                .owners
+                .iter()
+                .map(|(address, _)| address)
+                .collect();
+            let endpoints = self.inputs.attached.keys().copied().collect();
+            self.state.advance(&self.inputs, addresses, endpoints, true);
+        }
+        self.state.take()
     }
 
     /// Whether there is nothing to write or to remove.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.written == self.tables()
+        self.started && self.state.is_settled()
     }
 
-    /// What the maps hold once every update is written, for a resync. Take and write the update before, and resync
-    /// then.
+    /// What the maps hold once all updates are written, made from nothing, for a resync. Take and write the update
+    /// before; what it leaves to remove is not in here.
     #[must_use]
     pub fn tables(&self) -> Tables {
-        scratch::tables(&self.key, &self.inputs)
+        scratch::tables(&self.state.key, &self.inputs)
     }
 
     /// How much there is.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let cluster = &self.inputs.cluster;
-        let written = &self.written;
         Counts {
             policies: cluster.policies.len(),
             namespaces: cluster.namespaces.len(),
             pods: cluster.pods.len(),
             endpoints: self.inputs.attached.len(),
-            addresses: written.addresses.len(),
-            cells: written.cells.len(),
-            prefixes: written.prefixes.len(),
-            pages: written.pages.len(),
-            ..Counts::default()
+            ..self.state.counts()
         }
     }
 

@@ -113,6 +113,14 @@ impl Atom {
         }
     }
 
+    /// The prefix of its block, whatever else it asks.
+    pub(crate) fn cidr(&self) -> Option<IpNetwork> {
+        match &self.who {
+            Who::Block(block) => Some(block.cidr),
+            _ => None,
+        }
+    }
+
     /// Whether it matches a pod whatever its address is. Never for blocks.
     pub(crate) fn matches(&self, pod: &Subject<'_>) -> bool {
         let who = match &self.who {

@@ -22,6 +22,9 @@ pub(crate) enum Kind {
     Class = 2,
     Ports = 3,
     Set = 4,
+    Rules = 5,
+    Between = 6,
+    Meet = 7,
 }
 
 /// An id in the making. Every part is written with its length or is of a fixed one, so different contents are

@@ -10,7 +10,7 @@ use crate::cluster::{Cluster, Name, NamedPort, Namespace, Pod, Policy, Protocol}
 use crate::tables::{Attachment, IfIndex};
 
 /// What is attached to an interface.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attached {
     pub(crate) pod: Name,
     pub(crate) uid: Arc<str>,
@@ -68,6 +68,22 @@ impl Inputs {
             .take_while(|policy| policy.name.namespace == *namespace)
     }
 
+    /// The addresses of pods of a namespace.
+    pub(crate) fn addresses_in(&self, namespace: &str) -> BTreeSet<IpAddr> {
+        let in_it = |(address, owner)| {
+            let pod = self.resolve(owner).0?;
+            (*pod.name.namespace == *namespace).then_some(address)
+        };
+        self.owners.iter().filter_map(in_it).collect()
+    }
+
+    /// The interfaces whose pods these are.
+    pub(crate) fn endpoints(&self, which: impl Fn(&Pod) -> bool) -> BTreeSet<IfIndex> {
+        let which = |at: &Attached| self.pod_at(at).is_some_and(|pod| which(pod));
+        let attached = self.attached.iter().filter(|(_, at)| which(at));
+        attached.map(|(index, _)| *index).collect()
+    }
+
     /// Interfaces that a pod is attached to.
     pub(crate) fn interfaces<'a>(&'a self, pod: &'a Name) -> impl Iterator<Item = IfIndex> + 'a {
         let here = self.attached.iter().filter(|(_, at)| at.pod == *pod);
@@ -80,7 +96,6 @@ impl Inputs {
             Some(pod) => self.cluster.pods.insert(name.clone(), Arc::clone(pod)),
             None => self.cluster.pods.remove(name),
         };
-        self.numbers.replace(before.as_deref(), pod.as_deref());
         let mut touched = BTreeSet::new();
         if let Some(before) = before.filter(|before| before.is_peer()) {
             touched.extend(&before.addresses);
@@ -148,48 +163,49 @@ impl Inputs {
 pub(crate) struct PortNumbers(HashMap<(Arc<str>, Protocol), BTreeMap<u16, usize>>);
 
 impl PortNumbers {
-    fn replace(&mut self, before: Option<&Pod>, now: Option<&Pod>) {
-        let ports = |pod: Option<&Pod>| -> Option<Arc<[NamedPort]>> {
-            pod.filter(|pod| pod.is_peer())
-                .map(|pod| Arc::clone(&pod.named_ports))
-        };
-        let (before, now) = (ports(before), ports(now));
-        if before == now {
-            return;
-        }
-        for port in now.iter().flat_map(|ports| ports.iter()) {
-            let of = self
-                .0
-                .entry((Arc::clone(&port.name), port.protocol))
-                .or_default();
-            *of.entry(port.port).or_default() += 1;
-        }
-        for port in before.iter().flat_map(|ports| ports.iter()) {
-            self.remove(port);
-        }
-    }
-
-    fn remove(&mut self, port: &NamedPort) {
-        let key = (Arc::clone(&port.name), port.protocol);
-        let Some(of) = self.0.get_mut(&key) else {
-            return;
-        };
-        if let Some(count) = of.get_mut(&port.port) {
-            *count -= 1;
-            if *count == 0 {
-                of.remove(&port.port);
+    /// Counts ports in. Returns those of which a number is new.
+    pub(crate) fn add(&mut self, ports: &[NamedPort]) -> BTreeSet<(Arc<str>, Protocol)> {
+        let mut new = BTreeSet::new();
+        for port in ports {
+            let name = (Arc::clone(&port.name), port.protocol);
+            let numbers = self.0.entry(name.clone()).or_default();
+            let count = numbers.entry(port.port).or_default();
+            *count += 1;
+            if *count == 1 {
+                new.insert(name);
             }
         }
-        if of.is_empty() {
-            self.0.remove(&key);
+        new
+    }
+
+    /// Counts ports out. Returns those of which a number is gone.
+    pub(crate) fn remove(&mut self, ports: &[NamedPort]) -> BTreeSet<(Arc<str>, Protocol)> {
+        let mut gone = BTreeSet::new();
+        for port in ports {
+            let name = (Arc::clone(&port.name), port.protocol);
+            let Some(numbers) = self.0.get_mut(&name) else {
+                continue;
+            };
+            if let Some(count) = numbers.get_mut(&port.port) {
+                *count -= 1;
+                if *count == 0 {
+                    numbers.remove(&port.port);
+                    gone.insert(name.clone());
+                }
+            }
+            if numbers.is_empty() {
+                self.0.remove(&name);
+            }
         }
+        gone
     }
 }
 
 impl Numbers for PortNumbers {
-    fn of(&self, name: &str, protocol: Protocol) -> Vec<u16> {
-        let of = self.0.get(&(name.into(), protocol));
-        of.map(|of| of.keys().copied().collect())
+    fn of(&self, name: &Arc<str>, protocol: Protocol) -> Vec<u16> {
+        let numbers = self.0.get(&(Arc::clone(name), protocol));
+        numbers
+            .map(|numbers| numbers.keys().copied().collect())
             .unwrap_or_default()
     }
 }

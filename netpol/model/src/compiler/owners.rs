@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnetwork::IpNetwork;
+
 use crate::cluster::Pod;
 use crate::tables::IfIndex;
 
@@ -51,6 +53,12 @@ impl Owners {
         self.0
             .iter()
             .map(|(address, claims)| (*address, &claims.counts))
+    }
+
+    pub(crate) fn inside(&self, cidr: IpNetwork) -> impl Iterator<Item = (IpAddr, &Owner)> {
+        let inside = self.0.range(cidr.network()..);
+        let inside = inside.take_while(move |(address, _)| cidr.contains(**address));
+        inside.map(|(address, claims)| (*address, &claims.counts))
     }
 
     /// Makes a claim, or renews one in its place.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ids::{Digest, Key, Kind};
 use crate::cluster::Protocol;
-use crate::tables::{Page, PageKey, PortsId};
+use crate::tables::{Mask, Page, PageKey, PortsId, SETS_IN_A_ROW};
 
-pub(crate) const PROTOCOLS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+const PROTOCOLS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
 
 /// Ports, as sorted ranges (both ends included) that neither overlap nor touch.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -104,18 +104,118 @@ impl Partition {
         self.members.len() + 1
     }
 
-    /// The pages of the partition, its classes renamed to those of a set.
-    pub(crate) fn pages(&self, key: &Key, rename: impl Fn(u16) -> u8) -> Pages {
+    /// The class of a port.
+    pub(crate) fn class(&self, protocol: Protocol, port: u16) -> u16 {
+        let behind = |range: &(Protocol, u16, u16, u16)| (range.0, range.1) <= (protocol, port);
+        let at = self.ranges.partition_point(behind);
+        match at.checked_sub(1).map(|at| self.ranges[at]) {
+            Some((of, _, last, class)) if of == protocol && port <= last => class,
+            _ => 0,
+        }
+    }
+
+    /// The partition that tells apart what one of two does: of each class from 1 on its class in both.
+    pub(crate) fn product(&self, other: &Self) -> (Self, Vec<(u16, u16)>) {
+        let mut product = Self::default();
+        let mut known: BTreeMap<(u16, u16), u16> = BTreeMap::new();
+        let mut pairs = Vec::new();
+        for protocol in PROTOCOLS {
+            let of = |partition: &Self| -> Vec<u32> {
+                let ranges = partition.ranges.iter().filter(|range| range.0 == protocol);
+                let edges = ranges.flat_map(|range| [range.1.into(), u32::from(range.2) + 1]);
+                edges.collect()
+            };
+            let edges: BTreeSet<u32> = of(self).into_iter().chain(of(other)).collect();
+            let edges: Vec<u32> = edges.into_iter().collect();
+            for edge in edges.windows(2) {
+                let port = u16::try_from(edge[0]).unwrap_or(u16::MAX);
+                let pair = (self.class(protocol, port), other.class(protocol, port));
+                if pair != (0, 0) {
+                    let class = *known.entry(pair).or_insert_with(|| {
+                        pairs.push(pair);
+                        u16::try_from(pairs.len()).unwrap_or(u16::MAX)
+                    });
+                    product.push(protocol, edge[0], edge[1] - 1, class);
+                }
+            }
+        }
+        product.members = vec![Vec::new(); pairs.len()];
+        (product, pairs)
+    }
+
+    /// The pages of the partition, its classes renamed to those of a set. The kind is that of their id.
+    pub(crate) fn pages(&self, key: &Key, kind: Kind, slice: &Slice) -> Pages {
         let mut pages = Pages::default();
         for (at, protocol) in PROTOCOLS.into_iter().enumerate() {
-            let mut ports = vec![0_u8; 1 << 16];
-            for (_, first, last, class) in self.ranges.iter().filter(|range| range.0 == protocol) {
-                ports[usize::from(*first)..=usize::from(*last)].fill(rename(*class));
-            }
-            pages.add(at, protocol, &ports);
+            let ranges = self.ranges.iter().filter(|range| range.0 == protocol);
+            let ranges = ranges.map(|(_, first, last, class)| (*first, *last, slice.local(*class)));
+            pages.add(at, protocol, ranges);
         }
-        pages.name(key);
+        pages.name(key, kind);
         pages
+    }
+
+    /// How many classes no set judges: there would be too many sets in a row.
+    pub(crate) fn left_out(&self) -> usize {
+        let behind = self.slices().last().map_or(1, |slice| slice.behind);
+        self.classes() - behind
+    }
+
+    /// How the classes are shared out to sets.
+    pub(crate) fn slices(&self) -> Vec<Slice> {
+        let classes = self.classes();
+        if classes <= 64 {
+            let slice = Slice {
+                first: 1,
+                behind: classes,
+            };
+            return vec![slice];
+        }
+        let starts = (1..classes).step_by(SLICE).take(SETS_IN_A_ROW);
+        let slice = |first| Slice {
+            first,
+            behind: (first + SLICE).min(classes),
+        };
+        starts.map(slice).collect()
+    }
+}
+
+/// Classes of a set, when there are more than 64: class 0, 62 others, and one of all that another set has.
+const SLICE: usize = 62;
+
+/// The class, in a set, of ports that another set has.
+const ELSEWHERE: u8 = 63;
+
+/// The classes of a partition that one set judges, beside class 0.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slice {
+    first: usize,
+    behind: usize,
+}
+
+impl Slice {
+    /// The classes, in the order that they have in the set from 1 on.
+    pub(crate) fn classes(&self) -> std::ops::Range<usize> {
+        self.first..self.behind
+    }
+
+    /// All classes that the set judges.
+    pub(crate) fn mask(&self) -> Mask {
+        Mask::MAX >> (63 - self.classes().len())
+    }
+
+    /// What the set calls a class that it judges.
+    pub(crate) fn place(&self, class: u16) -> Option<u8> {
+        let class = usize::from(class);
+        if class == 0 {
+            return Some(0);
+        }
+        let judged = self.classes().contains(&class);
+        judged.then(|| u8::try_from(class - self.first + 1).unwrap_or(ELSEWHERE))
+    }
+
+    fn local(&self, class: u16) -> u8 {
+        self.place(class).unwrap_or(ELSEWHERE)
     }
 }
 
@@ -124,41 +224,55 @@ impl Partition {
 pub(crate) struct Pages {
     pub(crate) id: Option<PortsId>,
     pub(crate) rest: [u8; 3],
-    pages: Vec<(Protocol, u8, Page)>,
+    content: Vec<(Protocol, u8, Page)>,
 }
 
 impl Pages {
     /// Adds the pages of one protocol: those that are not all of the class that most whole pages have.
-    fn add(&mut self, at: usize, protocol: Protocol, ports: &[u8]) {
-        let whole = |page: &[u8]| {
-            page.iter()
-                .all(|class| *class == page[0])
-                .then_some(page[0])
-        };
-        let mut counts = [0_u16; 256];
-        for page in ports.chunks(256) {
-            if let Some(class) = whole(page) {
-                counts[usize::from(class)] += 1;
+    fn add(&mut self, at: usize, protocol: Protocol, ranges: impl Iterator<Item = (u16, u16, u8)>) {
+        let mut whole = [Some(0_u8); 256];
+        let mut mixed: BTreeMap<usize, Box<[u8; 256]>> = BTreeMap::new();
+        for (first, last, class) in ranges {
+            let (first, last) = (usize::from(first), usize::from(last));
+            let pages = whole.iter_mut().enumerate();
+            for (high, whole) in pages.take((last >> 8) + 1).skip(first >> 8) {
+                let low = first.max(high << 8) & 0xff;
+                let top = last.min(high << 8 | 0xff) & 0xff;
+                if (low, top) == (0, 0xff) {
+                    *whole = Some(class);
+                } else {
+                    let page = mixed.entry(high).or_insert_with(|| Box::new([0; 256]));
+                    page[low..=top].fill(class);
+                    *whole = page.iter().all(|one| *one == page[0]).then_some(page[0]);
+                }
             }
         }
+        let mut counts = [0_u16; 256];
+        for class in whole.iter().flatten() {
+            counts[usize::from(*class)] += 1;
+        }
         let most = counts.iter().copied().max().unwrap_or(0);
-        let rest = counts.iter().position(|count| *count == most).unwrap_or(0);
-        self.rest[at] = u8::try_from(rest).unwrap_or(0);
-        for (high, page) in (0_u8..=255).zip(ports.chunks(256)) {
-            if whole(page) != Some(self.rest[at]) {
-                let mut content = Box::new([0; 256]);
-                content.copy_from_slice(page);
-                self.pages.push((protocol, high, Page(content)));
-            }
+        let rest = counts.iter().position(|count| *count == most);
+        let rest = u8::try_from(rest.unwrap_or(0)).unwrap_or(0);
+        self.rest[at] = rest;
+        for (high, class) in (0_u8..=255).zip(whole) {
+            let content = match class {
+                Some(class) if class == rest => continue,
+                Some(class) => Box::new([class; 256]),
+                None => mixed
+                    .remove(&high.into())
+                    .unwrap_or_else(|| Box::new([0; 256])),
+            };
+            self.content.push((protocol, high, Page(content)));
         }
     }
 
-    fn name(&mut self, key: &Key) {
-        if self.pages.is_empty() {
+    fn name(&mut self, key: &Key, kind: Kind) {
+        if self.content.is_empty() {
             return;
         }
-        let mut digest = Digest::new(key, Kind::Ports);
-        for (protocol, high, page) in &self.pages {
+        let mut digest = Digest::new(key, kind);
+        for (protocol, high, page) in &self.content {
             digest.protocol(*protocol);
             digest.number((*high).into());
             digest.bytes(&page.0[..]);
@@ -176,7 +290,7 @@ impl Pages {
             protocol,
             high,
         };
-        self.pages
+        self.content
             .into_iter()
             .map(|(protocol, high, page)| (key(protocol, high), page))
             .collect()

@@ -107,13 +107,12 @@ fn inside(outer: &Key, inner: &Key) -> bool {
     outer.0 == inner.0 && outer.2 <= inner.2 && inner.1 & mask == outer.1
 }
 
-/// The mask at an address: that of the longest prefix that has it.
-pub(crate) fn lookup(prefixes: &BTreeMap<IpNetwork, Mask>, address: IpAddr) -> Mask {
-    let longest = if address.is_ipv4() { 32 } else { 128 };
-    let at = |length| {
-        let wide = IpNetwork::new(address, length).ok()?;
+/// The mask of a prefix: that of the longest that it lies in.
+pub(crate) fn lookup(prefixes: &BTreeMap<IpNetwork, Mask>, prefix: &IpNetwork) -> Mask {
+    let around = |length| {
+        let wide = IpNetwork::new(prefix.network(), length).ok()?;
         let network = IpNetwork::new(wide.network(), length).ok()?;
         prefixes.get(&network).copied()
     };
-    (0..=longest).rev().find_map(at).unwrap_or(0)
+    (0..=prefix.prefix()).rev().find_map(around).unwrap_or(0)
 }

@@ -4,30 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use super::atoms::{Atom, AtomId, Subject};
-use super::ids::{Digest, Key, Kind};
-use super::inputs::{Attached, Inputs};
-use super::sets::{Plan, Rules};
+use super::classes::class_id;
+use super::ids::Key;
+use super::inputs::Inputs;
+use super::sets::Plan;
+use super::state::{local, rules};
 use crate::cluster::{Pod, Sources};
 use crate::oracle::Direction;
-use crate::tables::{Address, ClassId, Endpoint, IfIndex, Link, Set, Tables};
-
-/// The id of the class of all addresses that these atoms, and no others, match.
-pub(crate) fn class_id(key: &Key, atoms: &[AtomId]) -> ClassId {
-    let mut digest = Digest::new(key, Kind::Class);
-    for atom in atoms {
-        digest.number(atom.0);
-    }
-    ClassId(digest.id())
-}
-
-/// The sets of one direction of a pod; `None`: it is not isolated.
-pub(crate) fn plan(key: &Key, inputs: &Inputs, pod: &Pod, direction: Direction) -> Option<Plan> {
-    let policies = inputs.policies(&pod.name.namespace);
-    let policies = policies
-        .filter(|policy| policy.selects(pod))
-        .map(|policy| &**policy);
-    Rules::of(key, pod, direction, policies, &inputs.numbers).map(|rules| Plan::new(key, rules))
-}
+use crate::tables::{Address, ClassId, Endpoint, Set, Tables};
 
 /// Makes the tables.
 pub(crate) fn tables(key: &Key, inputs: &Inputs) -> Tables {
@@ -37,7 +21,8 @@ pub(crate) fn tables(key: &Key, inputs: &Inputs) -> Tables {
         let pod = inputs.pod_at(attached).filter(|pod| !pod.host_network);
         let mut set = |direction| match pod {
             None => Some(Set::DENY),
-            Some(pod) => plan(key, inputs, pod, direction).map(|plan| {
+            Some(pod) => rules(key, inputs, pod, direction).map(|rules| {
+                let plan = Plan::new(key, rules);
                 let set = plan.set();
                 plans.push(plan);
                 set
@@ -81,14 +66,6 @@ pub(crate) fn tables(key: &Key, inputs: &Inputs) -> Tables {
             .extend(prefixes.map(|(prefix, mask)| ((id, *prefix), *mask)));
     }
     tables
-}
-
-/// The entry of an address whose pod is routed by this node.
-pub(crate) fn local(index: IfIndex, at: &Attached) -> Option<(IfIndex, [u8; 6], [u8; 6])> {
-    match at.attachment.link {
-        Link::Routed { pod_mac, host_mac } => Some((index, pod_mac, host_mac)),
-        Link::Bridged { .. } => None,
-    }
 }
 
 /// The atoms that match an address and its pod, in order.

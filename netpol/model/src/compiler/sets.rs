@@ -7,17 +7,11 @@ use ipnetwork::IpNetwork;
 
 use super::atoms::{Atom, AtomId, Who};
 use super::ids::{Digest, Key, Kind};
-use super::ports::{Partition, PortSet};
+use super::ports::{Partition, PortSet, Slice};
 use super::prefixes::flatten;
 use crate::cluster::{NamedPort, Pod, Policy, Port, Ports, Protocol, Rule};
 use crate::oracle::Direction;
-use crate::tables::{Mask, Page, PageKey, SETS_IN_A_ROW, Set, SetId};
-
-/// Port classes of a set, when there are more than 64: class 0, 62 others, and one of all that a set further on has.
-const SLICE: usize = 62;
-
-/// The class, in a set, of ports that a set further on has.
-const ELSEWHERE: u8 = 63;
+use crate::tables::{Mask, Page, PageKey, Set, SetId};
 
 /// Who may use some ports.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -33,12 +27,18 @@ pub(crate) struct Rules {
     /// By their ports; `None`: rules without.
     by_ports: BTreeMap<Option<PortSet>, Users>,
     pub(crate) atoms: HashMap<AtomId, Atom>,
+    /// The named ports of which it matters what numbers pods give them.
+    pub(crate) named: BTreeSet<(Arc<str>, Protocol)>,
 }
+
+/// Names rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RulesId(u64);
 
 /// Which numbers pods give to a named port.
 pub(crate) trait Numbers {
     /// All numbers that a port of this name and protocol has at any pod.
-    fn of(&self, name: &str, protocol: Protocol) -> Vec<u16>;
+    fn of(&self, name: &Arc<str>, protocol: Protocol) -> Vec<u16>;
 }
 
 impl Rules {
@@ -114,6 +114,7 @@ impl Rules {
         name: &Arc<str>,
         numbers: &impl Numbers,
     ) {
+        self.named.insert((Arc::clone(name), port.protocol));
         for number in numbers.of(name, port.protocol) {
             let with = |who: &Who| Atom {
                 who: who.clone(),
@@ -131,6 +132,25 @@ impl Rules {
             let ports = PortSet::new(vec![(port.protocol, number, number)]);
             self.allow(key, Some(ports), &peers);
         }
+    }
+
+    /// What names them, their named ports aside.
+    pub(crate) fn id(&self, key: &Key) -> RulesId {
+        let mut digest = Digest::new(key, Kind::Rules);
+        for (ports, users) in &self.by_ports {
+            let ranges = ports.as_ref().map(PortSet::ranges);
+            digest.number(ranges.map_or(u64::MAX, |ranges| ranges.len() as u64));
+            for (protocol, first, last) in ranges.unwrap_or_default() {
+                digest.protocol(*protocol);
+                digest.number(u64::from(*first) << 16 | u64::from(*last));
+            }
+            digest.number(users.any.into());
+            digest.number(users.atoms.len() as u64);
+            for atom in &users.atoms {
+                digest.number(atom.0);
+            }
+        }
+        RulesId(digest.id())
     }
 
     fn allow(&mut self, key: &Key, ports: Option<PortSet>, peers: &[Atom]) {
@@ -172,8 +192,7 @@ pub(crate) struct Plan {
     /// The first is the endpoint's, each leads to the next.
     pub(crate) pieces: Vec<Piece>,
     pub(crate) atoms: HashMap<AtomId, Atom>,
-    /// Port classes for which there is no room: nobody may use their ports.
-    pub(crate) left_out: usize,
+    pub(crate) partition: Partition,
 }
 
 impl Plan {
@@ -181,40 +200,16 @@ impl Plan {
     pub(crate) fn new(key: &Key, rules: Rules) -> Self {
         let ports: Vec<&PortSet> = rules.by_ports.keys().flatten().collect();
         let partition = Partition::new(&ports);
-        let users: Vec<&Users> = rules
-            .by_ports
-            .iter()
-            .filter(|(ports, _)| ports.is_some())
-            .map(|(_, users)| users)
-            .collect();
-        let everywhere = rules.by_ports.get(&None);
-        let slices: Vec<std::ops::Range<usize>> = if partition.classes() <= 64 {
-            vec![1..partition.classes()]
-        } else {
-            let starts = (1..partition.classes()).step_by(SLICE).take(SETS_IN_A_ROW);
-            starts
-                .map(|at| at..(at + SLICE).min(partition.classes()))
-                .collect()
-        };
-        let left_out = partition.classes() - slices.last().map_or(1, |slice| slice.end);
-        let mut pieces: Vec<Piece> = Vec::with_capacity(slices.len());
-        for slice in slices.into_iter().rev() {
+        let mut pieces: Vec<Piece> = Vec::new();
+        for slice in partition.slices().iter().rev() {
             let next = pieces.last().map(|piece| piece.set.id);
-            pieces.push(piece(
-                key,
-                &rules.atoms,
-                &partition,
-                &users,
-                everywhere,
-                slice,
-                next,
-            ));
+            pieces.push(piece(key, &rules, &partition, slice, next));
         }
         pieces.reverse();
         Self {
             pieces,
             atoms: rules.atoms,
-            left_out,
+            partition,
         }
     }
 
@@ -227,20 +222,12 @@ impl Plan {
 /// The set that judges the port classes of `slice`, and class 0.
 fn piece(
     key: &Key,
-    atoms: &HashMap<AtomId, Atom>,
+    rules: &Rules,
     partition: &Partition,
-    users: &[&Users],
-    everywhere: Option<&Users>,
-    slice: std::ops::Range<usize>,
+    slice: &Slice,
     next: Option<SetId>,
 ) -> Piece {
-    let whole = slice.len() + 1 == partition.classes();
-    let rename = |class: u16| match slice.clone().position(|at| at == usize::from(class)) {
-        Some(at) => u8::try_from(at + 1).unwrap_or(ELSEWHERE),
-        None if whole => 0,
-        None => ELSEWHERE,
-    };
-    let pages = partition.pages(key, rename);
+    let pages = partition.pages(key, Kind::Ports, slice);
     let mut any = 0;
     let mut masks: HashMap<AtomId, Mask> = HashMap::new();
     let mut give = |users: &Users, mask: Mask| {
@@ -249,18 +236,18 @@ fn piece(
             *masks.entry(*atom).or_default() |= mask;
         }
     };
-    if let Some(everywhere) = everywhere {
-        give(everywhere, Mask::MAX >> (63 - slice.len()));
+    if let Some(everywhere) = rules.by_ports.get(&None) {
+        give(everywhere, slice.mask());
     }
-    for (at, class) in slice.enumerate() {
+    let with_ports = rules.by_ports.iter().filter(|(ports, _)| ports.is_some());
+    let users: Vec<&Users> = with_ports.map(|(_, users)| users).collect();
+    for (at, class) in slice.classes().enumerate() {
         for member in &partition.members[class - 1] {
             give(users[*member], 1 << (at + 1));
         }
     }
-    let blocks = masks
-        .iter()
-        .filter_map(|(id, mask)| Some((atoms[id].block()?, *mask)));
-    let prefixes = flatten(blocks);
+    let block = |(id, mask): (&AtomId, &Mask)| Some((rules.atoms[id].block()?, *mask));
+    let prefixes = flatten(masks.iter().filter_map(block));
     let mut set = Set {
         id: SetId(0),
         any,

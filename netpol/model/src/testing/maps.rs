@@ -1,6 +1,6 @@
 //! The maps, read as `netpol/bpf/layout.h` says that the programs read them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnetwork::IpNetwork;
 
@@ -75,13 +75,13 @@ fn of_peer(tables: &Tables, set: &Set, class: Option<ClassId>, peer: IpAddr) -> 
 }
 
 fn longest(tables: &Tables, set: SetId, peer: IpAddr) -> Mask {
-    let longest = if peer.is_ipv4() { 32 } else { 128 };
-    let at = |length| {
-        let wide = IpNetwork::new(peer, length).ok()?;
-        let network = IpNetwork::new(wide.network(), length).ok()?;
-        tables.prefixes.get(&(set, network)).copied()
-    };
-    (0..=longest).rev().find_map(at).unwrap_or(0)
+    let first = IpNetwork::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let first = IpNetwork::new(first.ip(), 0).unwrap_or(first);
+    let of_set = tables.prefixes.range((set, first)..);
+    let of_set = of_set.take_while(|((of, _), _)| *of == set);
+    let around = of_set.filter(|((_, prefix), _)| prefix.contains(peer));
+    let longest = around.max_by_key(|((_, prefix), _)| prefix.prefix());
+    longest.map_or(0, |(_, mask)| *mask)
 }
 
 fn port_class(tables: &Tables, set: &Set, traffic: Traffic) -> u8 {

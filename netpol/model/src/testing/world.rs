@@ -84,6 +84,27 @@ impl World {
         event
     }
 
+    /// Events that make this world of an empty one.
+    #[must_use]
+    pub fn events(&self) -> Vec<Event> {
+        let cluster = &self.cluster;
+        let mut events = Vec::new();
+        events.extend(
+            cluster
+                .namespaces
+                .values()
+                .cloned()
+                .map(Event::SetNamespace),
+        );
+        events.extend(cluster.policies.values().cloned().map(Event::SetPolicy));
+        events.extend(cluster.pods.values().cloned().map(Event::SetPod));
+        let attached = self.attached.iter().map(|(index, (pod, uid, attachment))| {
+            Event::Attach(*index, pod.clone(), Arc::clone(uid), attachment.clone())
+        });
+        events.extend(attached);
+        events
+    }
+
     /// Makes an event true.
     pub fn happens(&mut self, event: &Event) {
         let cluster = &mut self.cluster;
@@ -266,11 +287,31 @@ impl World {
         free.unwrap_or_else(|| outside(random, v6))
     }
 
-    /// The interface of a pod of this node.
+    /// The interface of a pod of this node. A finished pod sends and gets nothing.
     #[must_use]
     pub fn interface(&self, pod: &Name) -> Option<IfIndex> {
+        self.cluster.pods.get(pod).filter(|pod| pod.is_peer())?;
         let at = self.attached.iter().find(|(_, at)| at.0 == *pod);
         at.map(|(index, _)| *index)
+    }
+
+    /// A packet of the same addresses, between those who have them now.
+    #[must_use]
+    pub fn of_today(&self, packet: &Packet) -> Packet {
+        let side = |side: &Side| {
+            let address = side.address();
+            let has = |pod: &&Arc<Pod>| pod.is_peer() && pod.addresses.contains(&address);
+            match (side, self.cluster.pods.values().find(has)) {
+                (Side::Node(_), _) => side.clone(),
+                (_, Some(pod)) => Side::Pod(pod.name.clone(), address),
+                (_, None) => Side::Address(address),
+            }
+        };
+        Packet {
+            from: side(&packet.from),
+            to: side(&packet.to),
+            traffic: packet.traffic,
+        }
     }
 
     /// The packet as this node's programs see it.

@@ -1,0 +1,271 @@
+//! Atoms that live sets name, classes of addresses, and which address has which.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+
+use super::atoms::{Atom, AtomId, Subject};
+use super::ids::{Digest, Key, Kind};
+use super::inputs::Inputs;
+use crate::tables::{ClassId, SetId};
+
+/// An atom that a live set names, or that a class still has.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) atom: Atom,
+    /// The sets that name it. None: no class gets it any more.
+    pub(crate) sets: Vec<SetId>,
+    /// The classes that have it.
+    pub(crate) classes: HashSet<ClassId>,
+}
+
+/// A class of addresses.
+#[derive(Debug)]
+pub(crate) struct Class {
+    /// In order.
+    pub(crate) atoms: Box<[AtomId]>,
+    /// How many addresses have it.
+    pub(crate) addresses: usize,
+    /// In which epoch the last address left it.
+    idle_since: u64,
+}
+
+/// All atoms and classes, and the class of each address.
+#[derive(Debug, Default)]
+pub(crate) struct Classes {
+    pub(crate) atoms: HashMap<AtomId, Known>,
+    pub(crate) known: HashMap<ClassId, Class>,
+    pub(crate) addresses: HashMap<IpAddr, ClassId>,
+    idle: BTreeSet<(u64, ClassId)>,
+    blocks: Blocks,
+    selectors: HashSet<AtomId>,
+}
+
+/// Atoms by their blocks.
+#[derive(Debug, Default)]
+struct Blocks {
+    atoms: HashMap<IpNetwork, Vec<AtomId>>,
+    /// How many blocks have a length, of IPv4 and of IPv6.
+    lengths: [BTreeMap<u8, usize>; 2],
+}
+
+/// The id of the class of all addresses that these atoms, and no others, match.
+pub(crate) fn class_id(key: &Key, atoms: &[AtomId]) -> ClassId {
+    let mut digest = Digest::new(key, Kind::Class);
+    for atom in atoms {
+        digest.number(atom.0);
+    }
+    ClassId(digest.id())
+}
+
+impl Classes {
+    /// A set names an atom now. Returns whether no other did.
+    pub(crate) fn name(&mut self, id: AtomId, atom: &Atom, set: SetId) -> bool {
+        let known = self.atoms.entry(id).or_insert_with(|| Known {
+            atom: atom.clone(),
+            sets: Vec::new(),
+            classes: HashSet::new(),
+        });
+        let fresh = known.sets.is_empty();
+        known.sets.push(set);
+        if fresh {
+            match known.atom.cidr() {
+                Some(cidr) => self.blocks.add(cidr, id),
+                None => drop(self.selectors.insert(id)),
+            }
+        }
+        fresh
+    }
+
+    /// A set no longer names an atom. Returns whether none does.
+    pub(crate) fn unname(&mut self, id: AtomId, set: SetId) -> bool {
+        let Some(known) = self.atoms.get_mut(&id) else {
+            return false;
+        };
+        known.sets.retain(|one| *one != set);
+        if !known.sets.is_empty() {
+            return false;
+        }
+        match known.atom.cidr() {
+            Some(cidr) => self.blocks.remove(&cidr, id),
+            None => drop(self.selectors.remove(&id)),
+        }
+        true
+    }
+
+    /// Forgets atoms that neither a set nor a class has.
+    pub(crate) fn forget(&mut self, atoms: impl IntoIterator<Item = AtomId>) {
+        for id in atoms {
+            let unused = |known: &Known| known.sets.is_empty() && known.classes.is_empty();
+            if self.atoms.get(&id).is_some_and(unused) {
+                self.atoms.remove(&id);
+            }
+        }
+    }
+
+    /// The atoms that match an address, in order; `None` when no pod has it.
+    pub(crate) fn matching(&self, inputs: &Inputs, address: IpAddr) -> Option<Vec<AtomId>> {
+        let (pod, _) = inputs.owner(address)?;
+        let subject = pod.map(|pod| Subject::new(pod, inputs.namespace_of(pod)));
+        let mut matching: Vec<AtomId> = self.blocks.around(address).collect();
+        matching.retain(|id| {
+            let atom = &self.atoms[id].atom;
+            atom.matches_address(address, subject.as_ref())
+        });
+        if let Some(subject) = subject {
+            let selectors = self.selectors.iter();
+            let matches = selectors.filter(|id| self.atoms[*id].atom.matches(&subject));
+            matching.extend(matches);
+        }
+        matching.sort_unstable();
+        Some(matching)
+    }
+
+    /// The addresses that atoms match, and which of them.
+    pub(crate) fn matched(
+        &self,
+        inputs: &Inputs,
+        atoms: &[AtomId],
+    ) -> BTreeMap<IpAddr, Vec<AtomId>> {
+        let mut matched: BTreeMap<IpAddr, Vec<AtomId>> = BTreeMap::new();
+        let (blocks, selectors): (Vec<_>, Vec<_>) = atoms
+            .iter()
+            .map(|id| (*id, &self.atoms[id].atom))
+            .partition(|(_, atom)| atom.cidr().is_some());
+        for (id, atom) in blocks {
+            let cidr = atom.cidr().into_iter();
+            for (address, owner) in cidr.flat_map(|cidr| inputs.owners.inside(cidr)) {
+                let (pod, _) = inputs.resolve(owner);
+                let subject = pod.map(|pod| Subject::new(pod, inputs.namespace_of(pod)));
+                if atom.matches_address(address, subject.as_ref()) {
+                    matched.entry(address).or_default().push(id);
+                }
+            }
+        }
+        if selectors.is_empty() {
+            return matched;
+        }
+        // Pods that share their labels are matched alike.
+        let mut alike: HashMap<_, Vec<AtomId>> = HashMap::new();
+        for (address, owner) in inputs.owners.iter() {
+            let (Some(pod), _) = inputs.resolve(owner) else {
+                continue;
+            };
+            let namespace: &str = &pod.name.namespace;
+            let ports = pod.named_ports.as_ptr().addr();
+            let of_pod = alike
+                .entry((namespace, pod.labels.place(), ports))
+                .or_insert_with(|| {
+                    let subject = Subject::new(pod, inputs.namespace_of(pod));
+                    let matching = selectors.iter().filter(|(_, atom)| atom.matches(&subject));
+                    matching.map(|(id, _)| *id).collect()
+                });
+            if !of_pod.is_empty() {
+                matched.entry(address).or_default().extend(&*of_pod);
+            }
+        }
+        matched
+    }
+
+    /// The class of these atoms. Returns whether it is new.
+    pub(crate) fn class(&mut self, key: &Key, epoch: u64, atoms: Vec<AtomId>) -> (ClassId, bool) {
+        let id = class_id(key, &atoms);
+        if self.known.contains_key(&id) {
+            return (id, false);
+        }
+        for atom in &atoms {
+            if let Some(known) = self.atoms.get_mut(atom) {
+                known.classes.insert(id);
+            }
+        }
+        let class = Class {
+            atoms: atoms.into(),
+            addresses: 0,
+            idle_since: epoch,
+        };
+        self.known.insert(id, class);
+        self.idle.insert((epoch, id));
+        (id, true)
+    }
+
+    /// Gives an address a class, or takes it away. Returns the one it had.
+    pub(crate) fn place(
+        &mut self,
+        epoch: u64,
+        address: IpAddr,
+        class: Option<ClassId>,
+    ) -> Option<ClassId> {
+        let before = match class {
+            Some(class) => self.addresses.insert(address, class),
+            None => self.addresses.remove(&address),
+        };
+        if let Some((id, class)) = class.and_then(|id| Some((id, self.known.get_mut(&id)?))) {
+            if class.addresses == 0 {
+                self.idle.remove(&(class.idle_since, id));
+            }
+            class.addresses += 1;
+        }
+        if let Some((id, class)) = before.and_then(|id| Some((id, self.known.get_mut(&id)?))) {
+            class.addresses -= 1;
+            if class.addresses == 0 {
+                class.idle_since = epoch;
+                self.idle.insert((epoch, id));
+            }
+        }
+        before
+    }
+
+    /// Takes out a class that no address has had since before this epoch, with what it was to which atom.
+    pub(crate) fn take_idle(&mut self, epoch: u64) -> Option<(ClassId, Class)> {
+        let (_, id) = *self.idle.first().filter(|(since, _)| *since < epoch)?;
+        self.idle.pop_first();
+        let class = self.known.remove(&id)?;
+        for atom in &class.atoms {
+            if let Some(known) = self.atoms.get_mut(atom) {
+                known.classes.remove(&id);
+            }
+        }
+        Some((id, class))
+    }
+
+    /// Whether no class is without addresses.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.idle.is_empty()
+    }
+}
+
+impl Blocks {
+    fn add(&mut self, cidr: IpNetwork, id: AtomId) {
+        let lengths = &mut self.lengths[usize::from(cidr.is_ipv6())];
+        *lengths.entry(cidr.prefix()).or_default() += 1;
+        self.atoms.entry(cidr).or_default().push(id);
+    }
+
+    fn remove(&mut self, cidr: &IpNetwork, id: AtomId) {
+        let lengths = &mut self.lengths[usize::from(cidr.is_ipv6())];
+        if let Some(count) = lengths.get_mut(&cidr.prefix()) {
+            *count -= 1;
+            if *count == 0 {
+                lengths.remove(&cidr.prefix());
+            }
+        }
+        if let Some(atoms) = self.atoms.get_mut(cidr) {
+            atoms.retain(|one| *one != id);
+            if atoms.is_empty() {
+                self.atoms.remove(cidr);
+            }
+        }
+    }
+
+    /// The atoms whose block is around an address, exceptions aside.
+    fn around(&self, address: IpAddr) -> impl Iterator<Item = AtomId> {
+        let lengths = &self.lengths[usize::from(address.is_ipv6())];
+        let at = move |length: &u8| {
+            let wide = IpNetwork::new(address, *length).ok()?;
+            let network = IpNetwork::new(wide.network(), *length).ok()?;
+            self.atoms.get(&network)
+        };
+        lengths.keys().filter_map(at).flatten().copied()
+    }
+}
