@@ -101,7 +101,8 @@ pub struct Filter {
     pub program: u32,
 }
 
-/// What has the place at a link where `clsact` would be.
+/// A queueing discipline of a link. `ingress` has the place of `clsact`: it takes filters for what leaves by the link
+/// as well, and asks them about what comes in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Qdisc {
     /// The link.
@@ -200,15 +201,17 @@ pub(crate) fn put_all(w: &mut Writer) {
 
 pub(crate) fn write_clsact(w: &mut Writer, link: LinkIndex) {
     w.message(NEW_QDISC, flag::CREATE | flag::EXCL, |w| {
-        put_header(w, link, CLSACT_HANDLE, CLSACT_PARENT, 0);
+        put_clsact(w, link);
         w.text(attr::KIND, Qdisc::CLSACT);
     });
 }
 
 pub(crate) fn write_delete_clsact(w: &mut Writer, link: LinkIndex) {
-    w.message(DELETE_QDISC, 0, |w| {
-        put_header(w, link, CLSACT_HANDLE, CLSACT_PARENT, 0);
-    });
+    w.message(DELETE_QDISC, 0, |w| put_clsact(w, link));
+}
+
+fn put_clsact(w: &mut Writer, link: LinkIndex) {
+    put_header(w, link, CLSACT_HANDLE, CLSACT_PARENT, 0);
 }
 
 pub(crate) fn write_filter(

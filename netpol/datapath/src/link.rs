@@ -15,7 +15,7 @@ use crate::error::{DatapathError, Feature};
 use crate::event::Hook;
 use crate::programs::{ON_LINKS, Programs};
 
-/// The kind that has the place of `clsact` and sees one direction only.
+/// The kind that has the place of `clsact` and takes filters for both directions, but asks all of them about one.
 const INGRESS: &str = "ingress";
 
 /// A filter of ours on a link.
@@ -52,49 +52,36 @@ pub(crate) fn attach(
     link: IfIndex,
     hooks: &[Hook],
 ) -> Result<(), DatapathError> {
+    make_clsact(netlink, link)?;
     let mut batch = Batch::new();
-    batch.add_clsact(LinkIndex(link));
     for hook in hooks {
         if let Some(side) = hook.side() {
             let name = format!("{FILTER_NAME_PREFIX}{}", hook.program());
             batch.replace_filter(place(link, side), &name, programs.fd(*hook)?);
         }
     }
-    let mut refused = netlink.send_each(&batch)?.into_iter().peekable();
-    let clsact = refused.next_if(|failure| failure.index == 0);
-    let Some(failure) = refused.next() else {
-        return Ok(());
-    };
-    Err(explain(
-        netlink,
-        link,
-        clsact.map(|of| of.error),
-        failure.error,
-    ))
+    Ok(netlink.send(&batch)?)
 }
 
-/// What it means that a filter was refused, behind the refusal of `clsact` itself.
-fn explain(
-    netlink: &mut Netlink,
-    link: IfIndex,
-    clsact: Option<NetlinkError>,
-    filter: NetlinkError,
-) -> DatapathError {
-    let occupied = |qdisc: &Qdisc| qdisc.link.0 == link && qdisc.kind == INGRESS;
-    if netlink.qdiscs().is_ok_and(|all| all.iter().any(occupied)) {
-        // One direction alone is no policy.
-        let _ = netlink.delete_filter(place(link, FilterHook::Ingress));
-        return DatapathError::Occupied { link };
-    }
-    match clsact.filter(|error| !error.is_exists()) {
-        Some(error) if error.is_unsupported() || error.errno() == Some(Errno::ENOENT) => {
-            DatapathError::Missing {
+/// Makes sure of `clsact` on a link.
+fn make_clsact(netlink: &mut Netlink, link: IfIndex) -> Result<(), DatapathError> {
+    let index = LinkIndex(link);
+    let Err(error) = netlink.add_clsact(index) else {
+        return Ok(());
+    };
+    let mut qdiscs = netlink.qdiscs()?.into_iter();
+    let place = [Qdisc::CLSACT, INGRESS];
+    let found = qdiscs.find(|at| at.link == index && place.contains(&at.kind.as_str()));
+    match found {
+        Some(qdisc) if qdisc.kind == Qdisc::CLSACT => Ok(()),
+        Some(_) => Err(DatapathError::Occupied { link }),
+        None if error.is_unsupported() || error.errno() == Some(Errno::ENOENT) => {
+            Err(DatapathError::Missing {
                 feature: Feature::Clsact,
                 source: error.errno().map(Into::into),
-            }
+            })
         }
-        Some(error) => error.into(),
-        None => filter.into(),
+        None => Err(error.into()),
     }
 }
 
@@ -127,7 +114,7 @@ fn gone(result: Result<(), NetlinkError>) -> Result<bool, NetlinkError> {
 pub(crate) fn filters(netlink: &mut Netlink) -> Result<Vec<(IfIndex, Hook, u32)>, DatapathError> {
     let qdiscs = netlink.qdiscs()?.into_iter();
     let links: BTreeSet<LinkIndex> = qdiscs
-        .filter(|qdisc| qdisc.kind == Qdisc::CLSACT || qdisc.kind == INGRESS)
+        .filter(|qdisc| qdisc.kind == Qdisc::CLSACT)
         .map(|qdisc| qdisc.link)
         .collect();
     let mut found = Vec::new();
