@@ -92,9 +92,8 @@ static __always_inline void find_end(struct end *end, const struct packet *p, en
 	end->flow = flow_find(&end->key, p, end->now);
 }
 
-/* Begins a flow. Global, as all that is called from several places: the verifier looks at it once. It then forgets what
- * stands behind the pointers, so no pointer may stand there; and before kernel 6.2 it takes as a map's key what stands
- * on the function's own stack only. */
+/* Begins a flow. Of a global function's arguments the verifier forgets what they point to, so no pointer may stand there;
+ * and before kernel 6.2 it takes as a map's key what stands on the function's own stack only. */
 __noinline int flow_write(const struct flow_key *of, __u64 now, __u32 opener, __u32 from, __u32 shortcut)
 {
 	struct flow flow = {.seen = now, .opener = opener, .from = from, .shortcut = shortcut};

@@ -53,12 +53,12 @@ static __always_inline __u8 class_of_port(const struct direction *rules, const s
 	return page ? page->class[port & 0xff] : rest;
 }
 
-static __always_inline __u64 mask_of_prefix(const struct question *q, __u64 set)
+static __always_inline __u64 mask_of_prefix(const struct question *q)
 {
 	struct prefix_key key = {
 		.length = 96 + (q->family == 4 ? 32 : 128),
 		.family = q->family,
-		.set = set,
+		.set = q->set,
 	};
 	const __u64 *mask;
 
@@ -67,66 +67,60 @@ static __always_inline __u64 mask_of_prefix(const struct question *q, __u64 set)
 	return mask ? *mask : 0;
 }
 
-static __always_inline __u64 mask_of_class(const struct question *q, __u64 set)
+static __always_inline __u64 mask_of_class(const struct question *q)
 {
-	struct cell_key key = {.set = set, .class = q->class};
+	struct cell_key key = {.set = q->set, .class = q->class};
 	const __u64 *mask = bpf_map_lookup_elem(&cells, &key);
 
 	return mask ? *mask : 0;
 }
 
-static __always_inline bool set_allows(const struct direction *rules, struct question *q)
+/* One set. Global, as all that is called from several places: the verifier looks at it once. */
+__noinline bool set_allows(const struct direction *rules, struct question *q)
 {
-	__u64 set = rules->set;
-	__u64 allowed = rules->any;
-	__u64 bit;
+	__u64 allowed, bit;
 
-	q->set = set;
+	if (!rules || !q)
+		return false;
+	allowed = rules->any;
+	q->set = rules->set;
 	q->port_class = class_of_port(rules, q) & 63;
 	bit = 1ULL << q->port_class;
 	if (!(allowed & bit)) {
 		if (q->class && rules->flags & DIRECTION_CELLS)
-			allowed = mask_of_class(q, set);
+			allowed = mask_of_class(q);
 		else if (!q->class && rules->flags & DIRECTION_PREFIXES)
-			allowed = mask_of_prefix(q, set);
+			allowed = mask_of_prefix(q);
 	}
 	return allowed & bit;
 }
 
-/* The sets that the first leads to. */
+/* The sets that the first leads to. Refusals count for the first. */
 __noinline bool later_set_allows(__u64 next, struct question *q)
 {
 	const struct direction *rules;
+	__u8 port_class;
+	__u64 first;
 
 	if (!q)
 		return false;
+	first = q->set;
+	port_class = q->port_class;
 	for (int i = 1; i < SETS_IN_A_ROW && next; i++) {
 		rules = bpf_map_lookup_elem(&sets, &next);
 		if (!rules)
-			return false;
+			break;
 		if (set_allows(rules, q))
 			return true;
 		next = rules->next;
 	}
+	q->set = first;
+	q->port_class = port_class;
 	return false;
 }
 
 /* The rules are those of a direction in which the pod is isolated. */
-__noinline bool judge(const struct direction *rules, struct question *q)
+static __always_inline bool judge(const struct direction *rules, struct question *q)
 {
-	__u8 port_class;
-
-	if (!rules || !q)
-		return false;
-	if (set_allows(rules, q))
-		return true;
-	if (!rules->next)
-		return false;
-	port_class = q->port_class;
-	if (later_set_allows(rules->next, q))
-		return true;
-	/* Refusals count for the first set. */
-	q->set = rules->set;
-	q->port_class = port_class;
-	return false;
+	return set_allows(rules, q) || (rules->next && later_set_allows(rules->next, q));
 }
