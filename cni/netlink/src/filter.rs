@@ -249,3 +249,50 @@ fn put_header(w: &mut Writer, link: LinkIndex, handle: u32, parent: u32, info: u
 pub(crate) fn link_of(body: &[u8]) -> Option<LinkIndex> {
     body.u32_at(4).map(LinkIndex)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+    use crate::wire::Messages;
+    use crate::wire::tests::{Shape, body};
+
+    fn read_all(body: &[u8]) {
+        let _ = (Filter::read(body), FilterPlace::read(body));
+        let _ = (Qdisc::read(body), link_of(body));
+    }
+
+    #[test]
+    fn any_message_is_read_without_panic() {
+        bolero::check!().for_each(|body: &[u8]| read_all(body));
+        let fuzz = bolero::check!().with_type::<([u8; HEADER], Shape)>();
+        fuzz.for_each(|(header, shape)| read_all(&body(header, shape)));
+    }
+
+    #[test]
+    fn places_and_qdiscs_come_back_as_written() {
+        let places = FilterHook::ALL.map(|hook| FilterPlace {
+            link: LinkIndex(7),
+            hook,
+            priority: 0x1234,
+            handle: 0x5678_9abc,
+        });
+        let mut w = Writer::default();
+        for place in places {
+            write_filter(&mut w, place, "x", std::io::stdin().as_fd());
+        }
+        write_clsact(&mut w, LinkIndex(7));
+        let bodies: Vec<_> = Messages(w.bytes()).map(|message| message.body).collect();
+        for (place, body) in places.into_iter().zip(&bodies) {
+            assert_eq!(FilterPlace::read(body), Some(place));
+            // The kernel tells the program by its number, which is not asked for.
+            assert_eq!(Filter::read(body), None);
+        }
+        let clsact = Qdisc {
+            link: LinkIndex(7),
+            kind: Qdisc::CLSACT.to_owned(),
+        };
+        assert_eq!(Qdisc::read(bodies[2]), Some(clsact));
+    }
+}

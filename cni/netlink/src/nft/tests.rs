@@ -55,6 +55,9 @@ fn rules_come_back_as_written() {
             first: Key::port(1),
             last: Key::port(9),
         })
+        .then(Expr::Match(
+            XtMatch::pinned_program("/sys/fs/bpf/x".as_ref()).unwrap(),
+        ))
         .then(Expr::Reject { kind: 1, code: 3 })
         .then(Expr::Other {
             name: "log".into(),

@@ -9,6 +9,8 @@ mod bench;
 #[cfg(test)]
 mod bridges;
 #[cfg(test)]
+mod filters;
+#[cfg(test)]
 mod links;
 #[cfg(test)]
 mod masquerade;
