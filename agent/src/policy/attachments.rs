@@ -13,7 +13,7 @@ use crate::error::AgentError;
 use crate::files;
 
 /// Slots that bridged pods can have.
-const SLOTS: std::ops::RangeInclusive<u16> = 1..=0x3fff;
+const SLOTS: std::ops::RangeInclusive<u16> = 1..=0x1fff;
 
 /// A pod on a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,7 @@ impl Attached {
 pub(super) struct Attachments {
     folder: PathBuf,
     by_link: BTreeMap<IfIndex, Attached>,
+    taken: BTreeSet<u16>,
 }
 
 impl Attachments {
@@ -61,28 +62,37 @@ impl Attachments {
         Self {
             folder,
             by_link: BTreeMap::new(),
+            taken: BTreeSet::new(),
         }
     }
 
     /// Takes one in. `None` when no slot is left for it.
     pub(super) fn insert(&mut self, note: Attach) -> Option<&Attached> {
+        let link = note.if_index;
+        self.release(link);
         let slot = match note.bridge {
             None => None,
-            Some(_) => Some(self.slot(note.if_index)?),
+            Some(_) => Some(self.slot(link)?),
         };
-        let link = note.if_index;
+        self.taken.extend(slot);
         self.by_link.insert(link, Attached { note, slot });
         self.by_link.get(&link)
     }
 
+    fn release(&mut self, link: IfIndex) -> Option<Attached> {
+        let gone = self.by_link.remove(&link)?;
+        if let Some(slot) = gone.slot {
+            self.taken.remove(&slot);
+        }
+        Some(gone)
+    }
+
     /// A slot that no other has: that of the link's number where it is free, so that another agent comes to the same.
     fn slot(&self, link: IfIndex) -> Option<u16> {
-        let others = self.by_link.iter().filter(|(other, _)| **other != link);
-        let taken: BTreeSet<u16> = others.filter_map(|(_, attached)| attached.slot).collect();
         let count = u32::from(*SLOTS.end());
         let first = u16::try_from(link.wrapping_sub(1) % count).unwrap_or_default() + 1;
         let mut slots = (first..=*SLOTS.end()).chain(*SLOTS.start()..first);
-        slots.find(|slot| !taken.contains(slot))
+        slots.find(|slot| !self.taken.contains(slot))
     }
 
     /// The pod on a link.
@@ -107,7 +117,7 @@ impl Attachments {
 
     /// Forgets the pod on a link, and its note.
     pub(super) fn remove(&mut self, link: IfIndex) -> Option<Attached> {
-        let gone = self.by_link.remove(&link)?;
+        let gone = self.release(link)?;
         // Of a link that came back by the same name the note is another's.
         if self.link(&gone.note.host_link).is_none() {
             let _ = files::remove(&self.path(&gone.note.host_link));
@@ -204,11 +214,11 @@ mod tests {
         assert_eq!(all.insert(note(5, None)).unwrap().slot, None);
         assert_eq!(all.insert(note(6, Some("cni0"))).unwrap().slot, Some(6));
         assert_eq!(
-            all.insert(note(6 + 0x3fff, Some("cni0"))).unwrap().slot,
+            all.insert(note(6 + 0x1fff, Some("cni0"))).unwrap().slot,
             Some(7)
         );
         assert_eq!(all.insert(note(6, Some("cni0"))).unwrap().slot, Some(6));
-        for link in 100_000..100_000 + 0x3fff - 2 {
+        for link in 100_000..100_000 + 0x1fff - 2 {
             assert!(all.insert(note(link, Some("cni0"))).is_some());
         }
         assert!(all.insert(note(1, Some("cni0"))).is_none());

@@ -6,7 +6,6 @@ use fairlead_netpol_datapath::{Datapath, Events, Hook, Reason};
 use fairlead_netpol_model::Counts;
 
 use super::PolicyMetrics;
-use super::metrics::map_label;
 
 /// What the counters said last. They start at zero with the maps, which outlive agents.
 #[derive(Debug, Default)]
@@ -30,7 +29,7 @@ impl Seen {
             }
         }
         for fill in datapath.fill() {
-            let label = [("map", map_label(fill.map))];
+            let label = [("map", fill.map.name())];
             metrics
                 .map_entries
                 .get_or_create(&label)

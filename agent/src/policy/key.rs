@@ -4,16 +4,15 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use fairlead_cni_node::owned::POLICY_KEY;
+
 use crate::files;
 
-/// Its file, beside the socket: a node that boots has another one, and other maps.
-const NAME: &str = "policy.key";
-
-/// The secret of this node; a new one where there is none. Without a file it holds for this run only, and the next
+/// The secret of this node, in a file beside the socket: a node that boots has another one, and other maps. A new one where there is none. Without a file it holds for this run only, and the next
 /// one writes all maps anew.
 #[must_use]
 pub(super) fn of_node(run_dir: &Path) -> [u8; 32] {
-    let path = run_dir.join(NAME);
+    let path = run_dir.join(POLICY_KEY);
     if let Some(key) = std::fs::read(&path)
         .ok()
         .and_then(|key| key.try_into().ok())

@@ -126,7 +126,9 @@ impl Links {
         self.done
             .retain(|index| links.iter().any(|link| link.index.0 == *index));
         self.queues(datapath, &netlink.qdiscs()?, pods, &mut checked);
-        set_bridges(datapath, &links, bridges, &mut checked);
+        let (named, errors) = set_bridges(datapath, &links, bridges);
+        checked.bridges = named;
+        checked.errors.extend(errors);
         Ok(checked)
     }
 
@@ -155,13 +157,12 @@ impl Links {
     }
 }
 
-/// Says which links are bridges with pods on their ports.
-fn set_bridges(
+/// Says which links are bridges with pods on their ports; hands out their names.
+pub(super) fn set_bridges(
     datapath: &mut Datapath,
     links: &[Link],
     bridges: &BTreeSet<&str>,
-    checked: &mut Checked,
-) {
+) -> (Vec<LinkName>, Vec<DatapathError>) {
     let named = |link: &&Link| bridges.contains(link.name.as_str());
     let wanted: BTreeMap<IfIndex, &Link> = links
         .iter()
@@ -174,12 +175,10 @@ fn set_bridges(
     let changes = new
         .map(|link| (*link, true))
         .chain(gone.map(|link| (*link, false)));
-    for (link, bridge) in changes {
-        if let Err(error) = datapath.set_bridge(link, bridge) {
-            checked.errors.push(error);
-        }
-    }
-    checked.bridges = wanted.values().map(|link| link.name.clone()).collect();
+    let set = changes.map(|(link, bridge)| datapath.set_bridge(link, bridge));
+    let errors = set.filter_map(Result::err).collect();
+    let names = wanted.values().map(|link| link.name.clone());
+    (names.collect(), errors)
 }
 
 /// `None` for a link that nothing is judged at. A pair that the plugin has just made is down until it has asked for

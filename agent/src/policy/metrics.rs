@@ -51,10 +51,17 @@ fn times() -> Histogram {
     Histogram::new(exponential_buckets(50e-6, 2.0, 16))
 }
 
-/// The label value of a map: the last part of the key that sets its size.
-pub(super) fn map_label(map: MapName) -> &'static str {
-    map.config_key().rsplit('.').next().unwrap_or_default()
-}
+/// The maps of which it is known how full they are. The others make room by themselves.
+const MAPS: [MapName; 8] = [
+    MapName::Endpoints,
+    MapName::Slots,
+    MapName::Sources,
+    MapName::Addresses,
+    MapName::Cells,
+    MapName::Ports,
+    MapName::Sets,
+    MapName::Prefixes,
+];
 
 impl Default for PolicyMetrics {
     fn default() -> Self {
@@ -178,8 +185,8 @@ impl PolicyMetrics {
 
     /// Makes every series with fixed labels exist from the start.
     pub fn fill(&self) {
-        for map in MapName::ALL {
-            let label = [("map", map_label(map))];
+        for map in MAPS {
+            let label = [("map", map.name())];
             drop(self.map_entries.get_or_create(&label));
             drop(self.map_capacity.get_or_create(&label));
         }

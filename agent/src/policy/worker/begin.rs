@@ -11,6 +11,7 @@ use fairlead_netpol_model::tables::IfIndex;
 use super::starts::Waiting;
 use super::{RETRY, Worker, sets};
 use crate::policy::events;
+use crate::policy::links::set_bridges;
 use crate::policy::running::Running;
 
 /// How long TCP segments in the middle of flows of a pod that ran before policy came count as replies.
@@ -53,6 +54,10 @@ impl Worker {
             self.failing = Some(self.failed(&error));
             return;
         }
+        if let Err(error) = self.name_bridges() {
+            self.failing = Some(self.failed(&error));
+            return;
+        }
         // What the compiler believes to be written is not yet: all of it is compared.
         let _ = self.compiler.take_update();
         self.enforcing = self.resync();
@@ -60,6 +65,16 @@ impl Worker {
         if self.enforcing {
             self.check_at = Instant::now();
         }
+    }
+
+    /// Before the maps are compared: bridges have entries among those of pods.
+    fn name_bridges(&mut self) -> Result<(), DatapathError> {
+        let (Some(datapath), Some(netlink)) = (&mut self.datapath, &mut self.netlink) else {
+            return Ok(());
+        };
+        let links = netlink.links()?;
+        let (_, errors) = set_bridges(datapath, &links, &self.attachments.bridges());
+        errors.into_iter().next().map_or(Ok(()), Err)
     }
 
     /// Takes in what is attached: what notes tell of, some of which the plugin wrote while nobody answered it, and
