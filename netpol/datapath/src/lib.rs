@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod events;
 mod features;
+mod flows;
 pub mod layout;
 mod link;
 mod load;

@@ -16,7 +16,7 @@ use crate::features;
 use crate::maps::MapName;
 use crate::object::TO_NODE;
 use crate::programs::Programs;
-use crate::{Found, pins};
+use crate::{Found, flows, pins};
 
 /// How a map is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,6 +199,7 @@ fn pin(
             continue;
         }
         if let Some(map) = ebpf.take_map(name.name()) {
+            flows::carry_over(home, *name, &map)?;
             pins::replace(&home.join(name.name()), |path| map.pin(path))?;
         }
         if let Some((id, _)) = pinned(home, *name)? {

@@ -1,12 +1,12 @@
 //! Enforcement on live traffic: from the first instant, over restarts, while programs are replaced.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fairlead_e2e_lab::{Flow, LIMIT, Namespace, can_reach_udp, serve_echo, wait_reach, wait_until};
-use fairlead_netpol_datapath::{Datapath, Found, Hook, Reason};
+use fairlead_netpol_datapath::{Datapath, Found, Hook, MapName, Reason};
 use fairlead_netpol_model::tables::{Set, Update, Write};
 
 use crate::bench::{ALLOWING, Bench, packets};
@@ -215,5 +215,41 @@ fn maps_are_replaced_under_load_and_nothing_is_lost() {
     flow.wait_arrived(100, LIMIT).unwrap();
     kept.ask().unwrap();
     assert_eq!(flow.finish().unwrap().lost(), 0);
+    assert_eq!(dropped(&new), 0);
+}
+
+#[test]
+fn flows_move_along_into_maps_of_another_size() {
+    let (mut bench, mut old) = Bench::up();
+    let [client, server] = &bench.pods;
+    // The client is reached by answers alone; the server speaks first after a long silence of the client.
+    let tables = bench.tables([(Some(Set::DENY), None), (None, None)]);
+    old.resync(&tables).unwrap();
+    let listener = server
+        .ns
+        .run(|| TcpListener::bind(server.at(7)))
+        .unwrap()
+        .unwrap();
+    let mut from_client = Conversation::start(&client.ns, server.at(7)).0;
+    let (mut from_server, _) = listener.accept().unwrap();
+    from_client.write_all(b"ask").unwrap();
+    from_server.read_exact(&mut [0; 3]).unwrap();
+
+    (bench.config.sizes.flows, bench.config.sizes.new_flows) = (2048, 2048);
+    let mut new = bench.open();
+    assert!(matches!(
+        new.found(),
+        Found::OtherMaps {
+            map: MapName::FlowsNew,
+            ..
+        }
+    ));
+    assert_eq!(new.resync(&tables).unwrap().written, 0);
+    for pod in &bench.pods {
+        new.attach_pod(pod.host_end).unwrap();
+    }
+    from_client.set_read_timeout(Some(LIMIT)).unwrap();
+    from_server.write_all(b"tell").unwrap();
+    from_client.read_exact(&mut [0; 4]).unwrap();
     assert_eq!(dropped(&new), 0);
 }
