@@ -38,7 +38,7 @@ impl Feature {
     const fn advice(self) -> &'static str {
         match self {
             Self::Bpf => {
-                "CONFIG_BPF_SYSCALL, and the capabilities BPF, PERFMON and NET_ADMIN, or SYS_ADMIN"
+                "CONFIG_BPF_SYSCALL, and the capabilities BPF, PERFMON and NET_ADMIN, or SYS_ADMIN and NET_ADMIN"
             }
             Self::BpfFs => "mount -t bpf bpf /sys/fs/bpf on the node, and mount it into the agent",
             Self::Classifier => "CONFIG_NET_CLS_BPF",

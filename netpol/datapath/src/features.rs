@@ -1,7 +1,5 @@
 //! Says what a kernel lacks, when loading did not work.
 
-use std::path::Path;
-
 use aya::maps::MapType;
 use aya::programs::ProgramType;
 use aya::sys::{is_map_supported, is_program_supported};
@@ -20,8 +18,14 @@ const MAPS: [MapType; 7] = [
     MapType::RingBuf,
 ];
 
+/// `CAP_*`.
+const NET_ADMIN: u64 = 1 << 12;
+const SYS_ADMIN: u64 = 1 << 21;
+const PERFMON: u64 = 1 << 38;
+const BPF: u64 = 1 << 39;
+
 /// The error as it is, or which feature is missing where one is.
-pub(crate) fn explain(error: DatapathError, _home: &Path) -> DatapathError {
+pub(crate) fn explain(error: DatapathError) -> DatapathError {
     let number = number(&error);
     match missing(number) {
         Some(feature) => DatapathError::Missing {
@@ -34,7 +38,8 @@ pub(crate) fn explain(error: DatapathError, _home: &Path) -> DatapathError {
 
 /// The feature that is missing, after a failure with this number.
 fn missing(number: Option<Errno>) -> Option<Feature> {
-    if number == Some(Errno::ENOSYS) {
+    let refused = matches!(number, Some(Errno::EPERM | Errno::EACCES));
+    if number == Some(Errno::ENOSYS) || refused && !may_load(effective()) {
         return Some(Feature::Bpf);
     }
     let lacks = |kind| matches!(is_program_supported(kind), Ok(false));
@@ -44,18 +49,26 @@ fn missing(number: Option<Errno>) -> Option<Feature> {
     if lacks(ProgramType::SchedClassifier) {
         return Some(Feature::Classifier);
     }
-    if MAPS
-        .iter()
-        .any(|kind| matches!(is_map_supported(*kind), Ok(false)))
-    {
+    let lacks = |kind: &MapType| matches!(is_map_supported(*kind), Ok(false));
+    if MAPS.iter().any(lacks) {
         return Some(Feature::Maps);
     }
-    match number {
-        // Without leave every probe fails as well, and says nothing.
-        Some(Errno::EPERM) if is_map_supported(MapType::Array).is_err() => Some(Feature::Bpf),
-        Some(Errno::EPERM) => Some(Feature::LockedMemory),
-        _ => None,
-    }
+    // Kernels that count maps against a limit say so by this number, to whoever has leave.
+    (number == Some(Errno::EPERM)).then_some(Feature::LockedMemory)
+}
+
+/// Whether these capabilities give leave to load what we load (capabilities(7)).
+const fn may_load(capabilities: u64) -> bool {
+    let all = BPF | PERFMON;
+    capabilities & NET_ADMIN != 0 && (capabilities & SYS_ADMIN != 0 || capabilities & all == all)
+}
+
+/// The calling thread's effective capabilities; all where they are not told.
+fn effective() -> u64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok())
+        .unwrap_or(u64::MAX)
 }
 
 /// The system's number somewhere below an error.
@@ -69,4 +82,17 @@ fn number(error: &DatapathError) -> Option<Errno> {
         next = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leave_is_net_admin_and_either_way_to_bpf() {
+        assert!(may_load(NET_ADMIN | BPF | PERFMON));
+        assert!(may_load(NET_ADMIN | SYS_ADMIN));
+        assert!(!may_load(NET_ADMIN | BPF) && !may_load(NET_ADMIN | PERFMON));
+        assert!(!may_load(SYS_ADMIN | BPF | PERFMON));
+    }
 }

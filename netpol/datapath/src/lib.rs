@@ -106,7 +106,8 @@ impl Datapath {
     /// calling thread's network namespace.
     pub fn open(config: &Config) -> Result<Self, DatapathError> {
         let home = home(&config.dir);
-        let (programs, found) = load::open(&home, object::bytes()?, config)?;
+        let loaded = load::open(&home, object::bytes()?, config);
+        let (programs, found) = loaded.map_err(features::explain)?;
         Ok(Self {
             content: Content::new(PolicyMaps::open(&home)?, monotonic())?,
             other: OtherMaps::open(&home)?,

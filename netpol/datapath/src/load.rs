@@ -12,7 +12,6 @@ use sha2::{Digest as _, Sha256};
 use crate::config::Config;
 use crate::error::DatapathError;
 use crate::event::Hook;
-use crate::features;
 use crate::maps::MapName;
 use crate::object::TO_NODE;
 use crate::programs::Programs;
@@ -150,8 +149,7 @@ pub(crate) fn open(
         None if plan.kept.is_empty() => Found::Nothing,
         None => Found::OtherPrograms,
     };
-    let ebpf =
-        load(home, object, &wanted, &plan).map_err(|error| features::explain(error, home))?;
+    let ebpf = load(home, object, &wanted, &plan)?;
     let path = pin(ebpf, home, object, &wanted, plan)?;
     Ok((Programs::open(home, path)?, found))
 }

@@ -28,6 +28,14 @@ pub fn bytes() -> Result<&'static [u8], DatapathError> {
     Ok(OBJECT)
 }
 
+/// Puts the programs' clock ahead, so that flows can be older than the machine's start. For tests only.
+pub fn clock_ahead<'a, 'b>(
+    loader: &'b mut EbpfLoader<'a>,
+    nanoseconds: &'a u64,
+) -> &'b mut EbpfLoader<'a> {
+    loader.override_global("clock_ahead", nanoseconds, true)
+}
+
 /// Makes the programs pass what `skb->tc_index` carries in `skb->mark` instead, which `BPF_PROG_TEST_RUN` can set.
 /// For tests only.
 pub fn carry_in_mark<'a, 'b>(loader: &'b mut EbpfLoader<'a>) -> &'b mut EbpfLoader<'a> {
