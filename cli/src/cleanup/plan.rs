@@ -13,8 +13,8 @@ use fairlead_cni_netlink::{FilterPlace, LinkIndex, LinkName, NextHop, Route};
 use fairlead_cni_node::owned::{
     AGENT_LOCK, AGENT_TABLE, ATTACHMENTS, CLUSTER_ROLES, CONFLIST_NAME, FILTER_HANDLE,
     FILTER_NAME_PREFIX, FORWARD_ACCEPT_COMMENT, GUARD_TABLE, LOOPBACK, NEXTHOP_IDS, NODE_FILE_NAME,
-    PLUGIN_ROLES, PLUGIN_TABLE, POLICY_SOCKET_NAME, POLICY_TABLE, ROUTE_PROTOCOL, VXLAN_ALIAS,
-    is_host_link,
+    PLUGIN_ROLES, PLUGIN_TABLE, POLICY_KEY, POLICY_SOCKET_NAME, POLICY_TABLE, ROUTE_PROTOCOL,
+    VXLAN_ALIAS, is_host_link,
 };
 use serde_json::Value;
 
@@ -306,7 +306,10 @@ fn leads_to_role(target: &Path) -> bool {
 
 fn is_runtime(entry: &Entry) -> bool {
     match entry.kind {
-        EntryKind::File(_) => is_one_of(name(entry), [NODE_FILE_NAME, AGENT_LOCK].into_iter()),
+        EntryKind::File(_) => is_one_of(
+            name(entry),
+            [NODE_FILE_NAME, AGENT_LOCK, POLICY_KEY].into_iter(),
+        ),
         EntryKind::Other => name(entry) == POLICY_SOCKET_NAME,
         EntryKind::Folder | EntryKind::Link(_) => false,
     }

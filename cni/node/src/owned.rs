@@ -114,6 +114,9 @@ pub const POLICY_SOCKET: &str = "/run/fairlead/policy.sock";
 /// Its name in the agent's `runDir`.
 pub const POLICY_SOCKET_NAME: &str = "policy.sock";
 
+/// The file there with the agent's secret for the ids of policy sets and classes.
+pub const POLICY_KEY: &str = "policy.key";
+
 /// The folder beside the policy socket with a file for each attachment that policy is asked for, named like its
 /// host end: an [`Attach`](crate::policy::Attach) in JSON. Who puts policy on a link writes it, the agent or, with
 /// the agent away, the plugin; DEL removes it. So an agent that starts knows whose links there are.

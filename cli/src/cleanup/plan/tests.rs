@@ -282,6 +282,10 @@ fn the_run_folder_goes_unless_others_use_it() {
         gone(files.clone()),
         ["/run/agent.lock", "/run/node.json", "/run"]
     );
+    assert_eq!(
+        gone(vec![file("/run/policy.key", "")]),
+        ["/run/policy.key", "/run"]
+    );
     let other = |path: &str, kind| Entry {
         path: path.into(),
         kind,
