@@ -229,8 +229,11 @@ impl Compiler {
                 .iter()
                 .map(|(address, _)| address)
                 .collect();
+            self.state
+                .advance(&self.inputs, addresses, BTreeSet::new(), true);
             let endpoints = self.inputs.attached.keys().copied().collect();
-            self.state.advance(&self.inputs, addresses, endpoints, true);
+            self.state
+                .advance(&self.inputs, BTreeSet::new(), endpoints, true);
         }
         self.state.take()
     }

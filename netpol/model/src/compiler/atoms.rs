@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 
 use super::ids::{Digest, Key, Kind};
+use super::inputs::Inputs;
 use crate::cluster::{
     IpBlock, Labels, NamedPort, Namespace, Peer, Pod, Policy, Requirement, Selector,
 };
@@ -118,6 +119,23 @@ impl Atom {
         match &self.who {
             Who::Block(block) => Some(block.cidr),
             _ => None,
+        }
+    }
+
+    /// The pods that it may match whatever their addresses are: those of its namespaces.
+    pub(crate) fn candidates<'a>(
+        &'a self,
+        inputs: &'a Inputs,
+    ) -> Box<dyn Iterator<Item = &'a Arc<Pod>> + 'a> {
+        match &self.who {
+            Who::Any => Box::new(inputs.cluster.pods.values()),
+            Who::Here(namespace, _) => Box::new(inputs.pods_in(namespace)),
+            Who::Pods(selector, _) => {
+                let known = inputs.cluster.namespaces.values();
+                let selected = known.filter(|one| selector.matches(&one.labels));
+                Box::new(selected.flat_map(|one| inputs.pods_in(&one.name)))
+            }
+            Who::Block(_) => Box::new(std::iter::empty()),
         }
     }
 

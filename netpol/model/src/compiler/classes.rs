@@ -59,6 +59,36 @@ pub(crate) fn class_id(key: &Key, atoms: &[AtomId]) -> ClassId {
     ClassId(digest.id())
 }
 
+/// The addresses that atoms match, and which of them.
+pub(crate) fn matched<'a>(
+    inputs: &Inputs,
+    atoms: impl Iterator<Item = (AtomId, &'a Atom)>,
+) -> BTreeMap<IpAddr, Vec<AtomId>> {
+    let mut matched: BTreeMap<IpAddr, Vec<AtomId>> = BTreeMap::new();
+    for (id, atom) in atoms {
+        let mut add = |address| matched.entry(address).or_default().push(id);
+        if let Some(cidr) = atom.cidr() {
+            for (address, owner) in inputs.owners.inside(cidr) {
+                let pod = inputs.resolve(owner).0;
+                let subject = pod.map(|pod| Subject::new(pod, inputs.namespace_of(pod)));
+                if atom.matches_address(address, subject.as_ref()) {
+                    add(address);
+                }
+            }
+        }
+        for pod in atom.candidates(inputs) {
+            if atom.matches(&Subject::new(pod, inputs.namespace_of(pod))) {
+                inputs.addresses_of(pod).for_each(&mut add);
+            }
+        }
+    }
+    for atoms in matched.values_mut() {
+        atoms.sort_unstable();
+        atoms.dedup();
+    }
+    matched
+}
+
 impl Classes {
     /// A set names an atom now. Returns whether no other did.
     pub(crate) fn name(&mut self, id: AtomId, atom: &Atom, set: SetId) -> bool {
@@ -120,52 +150,6 @@ impl Classes {
         }
         matching.sort_unstable();
         Some(matching)
-    }
-
-    /// The addresses that atoms match, and which of them.
-    pub(crate) fn matched(
-        &self,
-        inputs: &Inputs,
-        atoms: &[AtomId],
-    ) -> BTreeMap<IpAddr, Vec<AtomId>> {
-        let mut matched: BTreeMap<IpAddr, Vec<AtomId>> = BTreeMap::new();
-        let (blocks, selectors): (Vec<_>, Vec<_>) = atoms
-            .iter()
-            .map(|id| (*id, &self.atoms[id].atom))
-            .partition(|(_, atom)| atom.cidr().is_some());
-        for (id, atom) in blocks {
-            let cidr = atom.cidr().into_iter();
-            for (address, owner) in cidr.flat_map(|cidr| inputs.owners.inside(cidr)) {
-                let (pod, _) = inputs.resolve(owner);
-                let subject = pod.map(|pod| Subject::new(pod, inputs.namespace_of(pod)));
-                if atom.matches_address(address, subject.as_ref()) {
-                    matched.entry(address).or_default().push(id);
-                }
-            }
-        }
-        if selectors.is_empty() {
-            return matched;
-        }
-        // Pods that share their labels are matched alike.
-        let mut alike: HashMap<_, Vec<AtomId>> = HashMap::new();
-        for (address, owner) in inputs.owners.iter() {
-            let (Some(pod), _) = inputs.resolve(owner) else {
-                continue;
-            };
-            let namespace: &str = &pod.name.namespace;
-            let ports = pod.named_ports.as_ptr().addr();
-            let of_pod = alike
-                .entry((namespace, pod.labels.place(), ports))
-                .or_insert_with(|| {
-                    let subject = Subject::new(pod, inputs.namespace_of(pod));
-                    let matching = selectors.iter().filter(|(_, atom)| atom.matches(&subject));
-                    matching.map(|(id, _)| *id).collect()
-                });
-            if !of_pod.is_empty() {
-                matched.entry(address).or_default().extend(&*of_pod);
-            }
-        }
-        matched
     }
 
     /// The class of these atoms. Returns whether it is new.

@@ -57,15 +57,24 @@ impl Inputs {
 
     /// The policies of a namespace.
     pub(crate) fn policies(&self, namespace: &Arc<str>) -> impl Iterator<Item = &Arc<Policy>> {
-        let first = Name {
-            namespace: Arc::clone(namespace),
-            name: "".into(),
+        of_namespace(&self.cluster.policies, namespace)
+    }
+
+    /// The pods of a namespace.
+    pub(crate) fn pods_in(&self, namespace: &Arc<str>) -> impl Iterator<Item = &Arc<Pod>> {
+        of_namespace(&self.cluster.pods, namespace)
+    }
+
+    /// The addresses that a pod has, by its status and by what is attached.
+    pub(crate) fn addresses_of(&self, pod: &Arc<Pod>) -> impl Iterator<Item = IpAddr> {
+        let attached = self.attached.values().filter(|at| at.pod == pod.name);
+        let attached = attached.flat_map(|at| &at.attachment.addresses);
+        let addresses: BTreeSet<IpAddr> = pod.addresses.iter().chain(attached).copied().collect();
+        let is_owner = |address: &IpAddr| {
+            let owner = self.owner(*address).and_then(|(owner, _)| owner);
+            owner.is_some_and(|owner| Arc::ptr_eq(owner, pod))
         };
-        self.cluster
-            .policies
-            .range(first..)
-            .map(|(_, policy)| policy)
-            .take_while(|policy| policy.name.namespace == *namespace)
+        addresses.into_iter().filter(is_owner)
     }
 
     /// The addresses of pods of a namespace.
@@ -156,6 +165,21 @@ impl Inputs {
         }
         at.attachment.addresses.clone()
     }
+}
+
+/// The objects of a namespace.
+fn of_namespace<'a, T>(
+    objects: &'a BTreeMap<Name, T>,
+    namespace: &Arc<str>,
+) -> impl Iterator<Item = &'a T> {
+    let first = Name {
+        namespace: Arc::clone(namespace),
+        name: "".into(),
+    };
+    let namespace = Arc::clone(namespace);
+    let objects = objects.range(first..);
+    let objects = objects.take_while(move |(name, _)| name.namespace == namespace);
+    objects.map(|(_, object)| object)
 }
 
 /// How many pods give a port name a number.

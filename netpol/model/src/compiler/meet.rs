@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnetwork::IpNetwork;
 
+use super::atoms::AtomId;
 use super::flips::Change;
 use super::ids::{Digest, Kind};
 use super::live::Live;
@@ -122,13 +123,22 @@ impl State {
             ..Meet::default()
         };
         meet.any = meet.add(&one.allowed(|_| 0), &other.allowed(|_| 0));
-        for (id, class) in &self.classes.known {
-            let cell = |piece: &Piece| piece.cell(&class.atoms);
-            let both = meet.add(&one.allowed(cell), &other.allowed(cell));
-            meet.cells.insert(*id, both);
+        let pieces = || one.pieces.iter().chain(&other.pieces);
+        let atoms: BTreeSet<AtomId> = pieces()
+            .flat_map(|piece| piece.masks.keys().copied())
+            .collect();
+        let known = atoms.iter().filter_map(|atom| self.classes.atoms.get(atom));
+        let classes: BTreeSet<ClassId> = known
+            .flat_map(|known| known.classes.iter().copied())
+            .collect();
+        for id in classes {
+            if let Some(class) = self.classes.known.get(&id) {
+                let cell = |piece: &Piece| piece.cell(&class.atoms);
+                let both = meet.add(&one.allowed(cell), &other.allowed(cell));
+                meet.cells.insert(id, both);
+            }
         }
-        let pieces = one.pieces.iter().chain(&other.pieces);
-        let prefixes: BTreeSet<IpNetwork> = pieces
+        let prefixes: BTreeSet<IpNetwork> = pieces()
             .flat_map(|piece| piece.prefixes.keys().copied())
             .collect();
         for prefix in prefixes {

@@ -1,15 +1,14 @@
 //! The tables, made from nothing: what the compiler, which goes step by step, has to come to.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 
-use super::atoms::{Atom, AtomId, Subject};
-use super::classes::class_id;
+use super::atoms::{Atom, AtomId};
+use super::classes::{class_id, matched};
 use super::ids::Key;
 use super::inputs::Inputs;
 use super::sets::Plan;
 use super::state::{local, rules};
-use crate::cluster::{Pod, Sources};
+use crate::cluster::Sources;
 use crate::oracle::Direction;
 use crate::tables::{Address, ClassId, Endpoint, Set, Tables};
 
@@ -40,10 +39,11 @@ pub(crate) fn tables(key: &Key, inputs: &Inputs) -> Tables {
     for plan in &plans {
         atoms.extend(plan.atoms.iter().map(|(id, atom)| (*id, atom)));
     }
+    let mut matched = matched(inputs, atoms.iter().map(|(id, atom)| (*id, *atom)));
     let mut classes: BTreeMap<ClassId, Vec<AtomId>> = BTreeMap::new();
     for (address, owner) in inputs.owners.iter() {
-        let (pod, interface) = inputs.resolve(owner);
-        let class = matching(&atoms, inputs, address, pod.map(|pod| &**pod));
+        let (_, interface) = inputs.resolve(owner);
+        let class = matched.remove(&address).unwrap_or_default();
         let id = class_id(key, &class);
         classes.insert(id, class);
         let local = interface.and_then(|index| local(index, inputs.attached.get(&index)?));
@@ -66,22 +66,4 @@ pub(crate) fn tables(key: &Key, inputs: &Inputs) -> Tables {
             .extend(prefixes.map(|(prefix, mask)| ((id, *prefix), *mask)));
     }
     tables
-}
-
-/// The atoms that match an address and its pod, in order.
-fn matching(
-    atoms: &HashMap<AtomId, &Atom>,
-    inputs: &Inputs,
-    address: IpAddr,
-    pod: Option<&Pod>,
-) -> Vec<AtomId> {
-    let subject = pod.map(|pod| Subject::new(pod, inputs.namespace_of(pod)));
-    let matches = |atom: &Atom| {
-        subject.is_some_and(|subject| atom.matches(&subject))
-            || atom.matches_address(address, subject.as_ref())
-    };
-    let matching = atoms.iter().filter(|(_, atom)| matches(atom));
-    let mut matching: Vec<AtomId> = matching.map(|(id, _)| *id).collect();
-    matching.sort_unstable();
-    matching
 }

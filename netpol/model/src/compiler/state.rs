@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::Counts;
 use super::atoms::AtomId;
-use super::classes::Classes;
+use super::classes::{Classes, matched};
 use super::ids::Key;
 use super::inputs::{Attached, Inputs};
 use super::live::Sets;
@@ -210,7 +210,10 @@ impl State {
             return;
         }
         let mut known: HashMap<(ClassId, Vec<AtomId>), ClassId> = HashMap::new();
-        for (address, more) in self.classes.matched(inputs, fresh) {
+        let atoms = fresh
+            .iter()
+            .filter_map(|id| Some((*id, &self.classes.atoms.get(id)?.atom)));
+        for (address, more) in matched(inputs, atoms) {
             let Some(before) = self.classes.addresses.get(&address).copied() else {
                 continue;
             };
