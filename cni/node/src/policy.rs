@@ -27,8 +27,8 @@ pub const PREFIX: usize = 4;
 /// The longest message in bytes, the length before it not counted.
 pub const MAX_LENGTH: usize = 1 << 20;
 
-/// How much longer than the agent the plugin waits: the agent's own words about a deadline are better.
-pub const PATIENCE: Duration = Duration::from_millis(500);
+/// How much longer than the agent the plugin waits: the agent's own answer is better, and it may have much to do.
+pub const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the plugin does when no agent answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

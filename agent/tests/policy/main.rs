@@ -1,0 +1,13 @@
+//! `NetworkPolicy` on the real kernel: agents, the plugin and the programs in nodes behind a router.
+
+mod away;
+mod bridge;
+mod leak;
+mod life;
+mod node;
+mod pickup;
+mod services;
+mod shortcut;
+mod stage;
+mod start;
+mod upgrade;
