@@ -27,8 +27,6 @@ pub enum Feature {
     SocketFilter,
     /// Hash maps, least-recently-used ones, longest-prefix-match tries and ring buffers.
     Maps,
-    /// The `bpf` match of `x_tables` within nftables.
-    MatchBpf,
     /// Memory that may be locked: kernels before 5.11 count maps against `RLIMIT_MEMLOCK`.
     LockedMemory,
 }
@@ -45,7 +43,6 @@ impl Feature {
             Self::Clsact => "CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF",
             Self::SocketFilter => "CONFIG_NET and CONFIG_BPF_SYSCALL",
             Self::Maps => "a kernel of 6.1 or later",
-            Self::MatchBpf => "CONFIG_NFT_COMPAT and CONFIG_NETFILTER_XT_MATCH_BPF",
             Self::LockedMemory => "a kernel of 5.11 or later, or a higher RLIMIT_MEMLOCK",
         }
     }
@@ -60,7 +57,6 @@ impl fmt::Display for Feature {
             Self::Clsact => "the clsact queueing discipline",
             Self::SocketFilter => "BPF socket filters",
             Self::Maps => "the kinds of BPF maps that policy takes",
-            Self::MatchBpf => "the bpf match of nftables",
             Self::LockedMemory => "enough locked memory for BPF maps",
         })
     }

@@ -28,6 +28,10 @@ const CHAIN: &str = "input";
 /// `filter`: among the rules that others judge packets by.
 const PRIORITY: i32 = 0;
 
+/// Beside a rule, and in the kernel's refusal of it, which says nothing of the reason itself.
+const COMMENT: &str =
+    "what pods send to the node; takes CONFIG_NFT_COMPAT and CONFIG_NETFILTER_XT_MATCH_BPF";
+
 /// A table of one chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeTable {
@@ -61,6 +65,7 @@ pub fn node_table(program: &Path, bridges: &[LinkName]) -> NodeTable {
                 .then(Expr::Match(judged.clone()))
                 .counter()
                 .deny()
+                .comment(COMMENT)
         };
         links.map(rule).collect()
     });

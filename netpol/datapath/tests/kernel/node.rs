@@ -1,5 +1,8 @@
 //! The nftables table that asks the program about packets for the node.
 
+use std::path::Path;
+
+use fairlead_cni_netlink::NetlinkError;
 use fairlead_cni_netlink::nft::{Batch, Nft, Rule};
 use fairlead_e2e_lab::{can_reach_udp, nft, serve_echo, wait_reach};
 use fairlead_netpol_datapath::{Datapath, Hook, NodeTable, Reason, node_table};
@@ -12,16 +15,17 @@ fn wanted(datapath: &Datapath) -> NodeTable {
 }
 
 /// Writes the table in one transaction, in the place of the one that is there.
-fn write(nft: &mut Nft, wanted: &NodeTable) {
+fn write(nft: &mut Nft, wanted: &NodeTable) -> Result<(), NetlinkError> {
     let mut batch = Batch::new();
     batch.remove_table(&wanted.table);
     batch.add_table(&wanted.table);
-    wanted
-        .chains
-        .iter()
-        .for_each(|chain| batch.add_chain(chain));
-    wanted.rules.iter().for_each(|rule| batch.append_rule(rule));
-    nft.commit(&batch).unwrap();
+    for chain in &wanted.chains {
+        batch.add_chain(chain);
+    }
+    for rule in &wanted.rules {
+        batch.append_rule(rule);
+    }
+    nft.commit(&batch)
 }
 
 fn same(nft: &mut Nft, wanted: &NodeTable) -> bool {
@@ -43,7 +47,7 @@ fn the_kernel_tells_the_table_as_it_was_written() {
     let nft = &mut bench.node.nft().unwrap();
     let wanted = wanted(&datapath);
     assert_eq!(wanted.rules.len(), 2);
-    write(nft, &wanted);
+    write(nft, &wanted).unwrap();
     assert!(same(nft, &wanted));
 }
 
@@ -52,11 +56,11 @@ fn another_program_is_another_rule_and_swapped_in_one_step() {
     let mut bench = Bench::new();
     let nft = &mut bench.node.nft().unwrap();
     let before = wanted(&bench.open());
-    write(nft, &before);
+    write(nft, &before).unwrap();
     bench.config.sizes.sets = 32;
     let after = wanted(&bench.open());
     assert!(!same(nft, &after));
-    write(nft, &after);
+    write(nft, &after).unwrap();
     assert!(same(nft, &after));
 }
 
@@ -67,7 +71,7 @@ fn an_isolated_pod_reaches_the_node_only_as_it_may_and_other_links_are_left_alon
     let _echo = serve_echo(&bench.node, 7).unwrap();
     let node = format!("{NODE}:7").parse().unwrap();
     let mut netfilter = bench.node.nft().unwrap();
-    write(&mut netfilter, &wanted(&datapath));
+    write(&mut netfilter, &wanted(&datapath)).unwrap();
     datapath.resync(&bench.open_tables()).unwrap();
     wait_reach(&pod.ns, node).unwrap();
 
@@ -81,4 +85,16 @@ fn an_isolated_pod_reaches_the_node_only_as_it_may_and_other_links_are_left_alon
     // Without the table nobody asks.
     nft(&bench.node, "delete table inet fairlead-policy").unwrap();
     wait_reach(&pod.ns, node).unwrap();
+}
+
+#[test]
+fn a_refused_rule_says_what_it_takes_of_the_kernel() {
+    let bench = Bench::new();
+    let wanted = node_table(Path::new("/sys/fs/bpf/nothing"), &[]);
+    let error = write(&mut bench.node.nft().unwrap(), &wanted).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot create nft rule in chain inet fairlead-policy input (what pods send to the node; takes \
+         CONFIG_NFT_COMPAT and CONFIG_NETFILTER_XT_MATCH_BPF): ENOENT: No such file or directory"
+    );
 }

@@ -14,6 +14,9 @@ use crate::bench::{ALLOWING, Bench, packets};
 /// How often programs are replaced under load.
 const REPLACED: usize = 100;
 
+/// How long to wait for what is not to come.
+const SHORT: Duration = Duration::from_secs(2);
+
 /// All that was dropped, for whatever reason.
 fn dropped(datapath: &Datapath) -> u64 {
     let drops = datapath.drops().unwrap();
@@ -95,7 +98,7 @@ fn one_write_isolates_a_pod_and_opens_it() {
         .resync(&bench.tables([(None, None), (Some(ALLOWING), None)]))
         .unwrap();
     let mut open = Conversation::start(&client.ns, server.at(7));
-    open.ask().unwrap();
+    open.ask(LIMIT).unwrap();
     let mut flip = |set| {
         let endpoint = server.endpoint(Some(set), None);
         let writes = vec![Write::Endpoint(server.host_end, Some(endpoint))];
@@ -103,7 +106,7 @@ fn one_write_isolates_a_pod_and_opens_it() {
     };
     flip(Set::DENY);
     assert!(
-        open.ask().is_err(),
+        open.ask(SHORT).is_err(),
         "an established connection outlived its policy"
     );
     flip(ALLOWING);
@@ -123,9 +126,9 @@ impl Conversation {
         Self(stream)
     }
 
-    /// One question and its answer, within a few seconds.
-    fn ask(&mut self) -> std::io::Result<()> {
-        self.0.set_read_timeout(Some(Duration::from_secs(3)))?;
+    /// One question and its answer.
+    fn ask(&mut self, patience: Duration) -> std::io::Result<()> {
+        self.0.set_read_timeout(Some(patience))?;
         self.0.write_all(b"?")?;
         let mut answer = Vec::new();
         while !answer.ends_with(b"?") {
@@ -159,7 +162,7 @@ fn programs_are_replaced_under_load_and_nothing_is_lost() {
         let ask = scope.spawn(|| {
             let mut asked = 0;
             while !stop.load(Ordering::Relaxed) {
-                kept.ask().unwrap();
+                kept.ask(LIMIT).unwrap();
                 asked += 1;
             }
             asked
@@ -167,7 +170,9 @@ fn programs_are_replaced_under_load_and_nothing_is_lost() {
         let connect = scope.spawn(|| {
             let mut connected = 0;
             while !stop.load(Ordering::Relaxed) {
-                Conversation::start(&client.ns, server.at(7)).ask().unwrap();
+                Conversation::start(&client.ns, server.at(7))
+                    .ask(LIMIT)
+                    .unwrap();
                 connected += 1;
             }
             connected
@@ -213,7 +218,7 @@ fn maps_are_replaced_under_load_and_nothing_is_lost() {
     }
     drop(old);
     flow.wait_arrived(100, LIMIT).unwrap();
-    kept.ask().unwrap();
+    kept.ask(LIMIT).unwrap();
     assert_eq!(flow.finish().unwrap().lost(), 0);
     assert_eq!(dropped(&new), 0);
 }
