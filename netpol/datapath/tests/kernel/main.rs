@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod counters;
+#[cfg(test)]
 mod links;
 #[cfg(test)]
 mod loading;
