@@ -6,8 +6,8 @@
 /* Tests run programs by BPF_PROG_TEST_RUN, which can set the mark but not tc_index. */
 const volatile __u32 carry_in_mark = 0;
 
-/* The verifier wants constant offsets from the context: keeps the compiler from merging two accesses into one whose
- * offset it computes. */
+/* The verifier wants constant offsets from the context: keeps the compiler from merging two
+ * accesses into one whose offset it computes. */
 #define KEEP_APART() asm volatile("" ::: "memory")
 
 static __always_inline __u32 carried(const struct __sk_buff *skb)
@@ -28,12 +28,12 @@ static __always_inline void carry(struct __sk_buff *skb, __u32 what)
 	}
 }
 
-/* Who sent a packet. The kernel keeps in skb_iif by which interface it came to the node: NAT, routing and
- * fragmentation leave that alone, tunnels clear it before the outer packet leaves. */
+/* Who sent a packet. The kernel keeps in skb_iif by which interface it came to the node: NAT,
+ * routing and fragmentation leave that alone, tunnels clear it before the outer packet leaves. */
 struct sender {
 	const struct endpoint *pod; /* none: the node itself, or somebody outside */
-	__u32 ifindex;              /* of the pod's host end; FROM_NODE: the node itself */
-	__u32 carried;              /* of pods only: others have not passed `from_pod` */
+	__u32 ifindex;		    /* of the pod's host end; FROM_NODE: the node itself */
+	__u32 carried;		    /* of pods only: others have not passed `from_pod` */
 };
 
 static __always_inline void find_sender(const struct __sk_buff *skb, struct sender *sender)

@@ -4,8 +4,8 @@
 #include "policy.h"
 
 /* Who opened a connection that the programs meet midway. Rules tell more than ports. */
-static __always_inline enum side opener_at_sender(const struct endpoint *pod, const struct packet *p,
-						  struct question *q)
+static __always_inline enum side opener_at_sender(const struct endpoint *pod,
+						  const struct packet *p, struct question *q)
 {
 	if (!pod->ingress.set)
 		return opener_by_ports(p, SIDE_POD);
@@ -13,8 +13,10 @@ static __always_inline enum side opener_at_sender(const struct endpoint *pod, co
 	return judge(&pod->ingress, q) ? SIDE_REMOTE : SIDE_POD;
 }
 
-/* Follows the flow; whether the packet may leave is asked where it does. Returns what to carry there. */
-static __always_inline __u32 follow(const struct end *at, const struct packet *p, struct question *q)
+/* Follows the flow; whether the packet may leave is asked where it does. Returns what to carry
+ * there. */
+static __always_inline __u32 follow(const struct end *at, const struct packet *p,
+				    struct question *q)
 {
 	__u32 what = asks_dhcp(at->pod, p) ? CARRY_REPLY : 0;
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
-/* Kubernetes NetworkPolicy. A packet from a pod passes `from_pod`, which checks its source and follows its flow, then
- * whatever the node does with it, and then the hook where it leaves: `to_pod` (another pod of the node), `to_wire`
- * (any other device) or `to_node` (local delivery). There egress is judged, with the destination that NAT has left;
- * `to_pod` judges ingress as well. */
+/* Kubernetes NetworkPolicy. A packet from a pod passes `from_pod`, which checks its source and
+ * follows its flow, then whatever the node does with it, and then the hook where it leaves:
+ * `to_pod` (another pod of the node), `to_wire` (any other device) or `to_node` (local delivery).
+ * There egress is judged, with the destination that NAT has left; `to_pod` judges ingress as well.
+ */
 #include <linux/pkt_cls.h>
 
 #include "depart.h"
@@ -19,8 +20,8 @@ static __always_inline int drop(const struct packet *p, const struct question *q
 	return DROP;
 }
 
-static __always_inline enum reason check_departure(struct __sk_buff *skb, const struct endpoint *pod,
-						   const struct packet *p)
+static __always_inline enum reason
+check_departure(struct __sk_buff *skb, const struct endpoint *pod, const struct packet *p)
 {
 	if (p->kind == PACKET_MALFORMED)
 		return REASON_MALFORMED;
@@ -31,19 +32,17 @@ static __always_inline enum reason check_departure(struct __sk_buff *skb, const 
 	return REASON_ALLOWED;
 }
 
-/* Both ends at once, for a packet that goes from host end to host end. */
-static __always_inline int depart_and_arrive(struct __sk_buff *skb, const struct address *target,
-					     const struct end *from, const struct end *to,
-					     const struct packet *p, struct question *q)
+/* Both judgements at once, for a packet that goes from host end to host end. */
+static __always_inline int arrive(struct __sk_buff *skb, const struct address *target,
+				  const struct sender *sender, const struct end *to,
+				  const struct packet *p, struct question *q)
 {
-	struct sender sender = {.pod = from->pod, .ifindex = from->ifindex};
 	enum reason reason;
 
-	sender.carried = follow(from, p, q);
-	reason = judge_egress(&sender, p, q);
+	reason = judge_egress(sender, p, q);
 	if (reason)
-		return drop(p, q, from->ifindex, reason);
-	reason = judge_ingress(to, &sender, p, q);
+		return drop(p, q, sender->ifindex, reason);
+	reason = judge_ingress(to, sender, p, q);
 	if (reason)
 		return drop(p, q, to->ifindex, reason);
 	return take_shortcut(skb, target);
@@ -65,6 +64,7 @@ int from_pod(struct __sk_buff *skb)
 	struct end to = {};
 	struct question q = {};
 	const struct address *target;
+	struct sender sender;
 	enum reason reason;
 	__u32 what;
 
@@ -79,14 +79,16 @@ int from_pod(struct __sk_buff *skb)
 		return drop(&p, NULL, from.ifindex, reason);
 	what = from.pod->slot;
 	if (has_flow(skb, &p)) {
-		from.now = to.now = bpf_ktime_get_coarse_ns();
+		from.now = to.now = clock_now();
 		find_end(&from, &p, SIDE_POD);
 		target = find_shortcut(&from, &to, &p);
-		if (target)
-			return depart_and_arrive(skb, target, &from, &to, &p, &q);
-		if (is_direct(&from, &p))
+		if (!target && is_direct(&from, &p))
 			what |= CARRY_DIRECT;
 		what |= follow(&from, &p, &q);
+		if (target) {
+			sender = (struct sender){from.pod, from.ifindex, what};
+			return arrive(skb, target, &sender, &to, &p, &q);
+		}
 	}
 	carry(skb, what);
 	return PASS;
@@ -113,7 +115,7 @@ int to_pod(struct __sk_buff *skb)
 		if (reason)
 			return drop(&p, &q, sender.ifindex, reason);
 	}
-	to.now = bpf_ktime_get_coarse_ns();
+	to.now = clock_now();
 	if (p.kind != PACKET_ERROR || look_inside_packet(skb, &p))
 		find_end(&to, &p, SIDE_REMOTE);
 	leave_shortcut(&to, &sender, &p);

@@ -1,12 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
-/* Flows as one interface sees them: what tells an answer from a question. Flows that both sides have confirmed live
- * in a map of their own, so that a flood of new ones throws none of them out. */
+/* Flows as one interface sees them: what tells an answer from a question. Flows that both sides
+ * have confirmed live in a map of their own, so that a flood of new ones throws none of them out.
+ */
 #pragma once
 #include "addr.h"
 #include "maps.h"
 #include "packet.h"
 
 #define SECOND 1000000000ULL
+
+/* Tests let programs run far from the start of the machine, so that flows can be older than it. */
+const volatile __u64 clock_ahead = 0;
+
+/* Coarse, which is cheap: a tick of some milliseconds. */
+static __always_inline __u64 clock_now(void)
+{
+	return bpf_ktime_get_coarse_ns() + clock_ahead;
+}
 
 static __always_inline void flow_key_of(struct flow_key *key, const struct packet *p, __u32 ifindex,
 					enum side sender)
@@ -61,7 +71,8 @@ static __always_inline struct flow *flow_lookup(const struct flow_key *key)
 	return flow ? flow : bpf_map_lookup_elem(&flows_new, key);
 }
 
-/* The flow of a packet; none when it was silent for too long, or when a SYN uses the ports of a closed one anew. */
+/* The flow of a packet; none when it was silent for too long, or when a SYN uses the ports of a
+ * closed one anew. */
 static __always_inline struct flow *flow_find(const struct flow_key *key, const struct packet *p,
 					      __u64 now)
 {
@@ -92,9 +103,11 @@ static __always_inline void find_end(struct end *end, const struct packet *p, en
 	end->flow = flow_find(&end->key, p, end->now);
 }
 
-/* Begins a flow. Of a global function's arguments the verifier forgets what they point to, so no pointer may stand there;
- * and before kernel 6.2 it takes as a map's key what stands on the function's own stack only. */
-__noinline int flow_write(const struct flow_key *of, __u64 now, __u32 opener, __u32 from, __u32 shortcut)
+/* Begins a flow. Of a global function's arguments the verifier forgets what they point to, so no
+ * pointer may stand there; and before kernel 6.2 it takes as a map's key what stands on the
+ * function's own stack only. */
+__noinline int flow_write(const struct flow_key *of, __u64 now, __u32 opener, __u32 from,
+			  __u32 shortcut)
 {
 	struct flow flow = {.seen = now, .opener = opener, .from = from, .shortcut = shortcut};
 	struct flow_key key;
@@ -158,12 +171,12 @@ static __always_inline void flow_touch(const struct end *end, const struct packe
 	}
 }
 
-/* Whether a packet goes against its flow's opener. A SYN does so only where both sides open at once (RFC 9293
- * section 3.5); later it is a connection of its own. */
-static __always_inline bool is_reply(const struct flow *flow, const struct packet *p, enum side sender)
+/* Whether a packet goes against its flow's opener. A SYN does so only where both sides open at once
+ * (RFC 9293 section 3.5); later it is a connection of its own. */
+static __always_inline bool is_reply(const struct flow *flow, const struct packet *p,
+				     enum side sender)
 {
-	return flow && flow->opener != sender &&
-	       (flow->state == FLOW_OPENED || !packet_is_syn(p));
+	return flow && flow->opener != sender && (flow->state == FLOW_OPENED || !packet_is_syn(p));
 }
 
 static __always_inline bool opens_flows(const struct packet *p)
@@ -184,7 +197,8 @@ static __always_inline enum side opener_by_ports(const struct packet *p, enum si
 	return is_answer ? !sender : sender;
 }
 
-/* Programs came to a pod that ran already: connections that they have not seen begin are under way. */
+/* Programs came to a pod that ran already: connections that they have not seen begin are under way.
+ */
 static __always_inline bool in_grace(const struct endpoint *pod, const struct packet *p, __u64 now)
 {
 	return now < pod->grace_until && is_midway(p);

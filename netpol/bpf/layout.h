@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /* What the programs and `fairlead-netpol-datapath` share: keys, values and numbers of every map.
  * `datapath/src/layout.rs` mirrors this file; a test compares sizes and offsets.
- * Addresses and ports are in network byte order, everything else in the host's. No padding is left unnamed: map
- * keys are compared as bytes. */
+ * Addresses and ports are in network byte order, everything else in the host's. No padding is left
+ * unnamed: map keys are compared as bytes. */
 #pragma once
 #include <linux/types.h>
 
@@ -11,14 +11,15 @@ struct addr {
 	__be32 word[4];
 };
 
-/* How one direction of a pod is judged: all that has to be known of its policy set before a peer is looked up.
- * Ids are hashes of content: an id never gets another meaning. */
+/* How one direction of a pod is judged: all that has to be known of its policy set before a peer is
+ * looked up. Ids are hashes of content: an id never gets another meaning. */
 struct direction {
 	__u64 set;   /* 0: the pod is not isolated in this direction */
 	__u64 any;   /* port classes that every peer may use, known or not */
 	__u64 ports; /* key into `ports`; 0: there are no pages */
-	__u64 next;  /* key into `sets`: more rules, where one set has too many port classes; 0: none */
-	__u32 flags; /* enum direction_flag */
+	__u64 next; /* key into `sets`: more rules, where one set has too many port classes; 0: none
+		     */
+	__u32 flags;  /* enum direction_flag */
 	__u8 rest[4]; /* port class of ports without a page: of TCP, of UDP, of SCTP; and a zero */
 };
 
@@ -26,33 +27,42 @@ struct direction {
 #define SETS_IN_A_ROW 16
 
 enum direction_flag {
-	DIRECTION_CELLS = 1,    /* `cells` has entries for this set */
+	DIRECTION_CELLS = 1,	/* `cells` has entries for this set */
 	DIRECTION_PREFIXES = 2, /* `prefixes` has */
 };
 
-/* `endpoints`: interface index -> who is there. One write changes a pod from one state to the next. */
+/* `endpoints`: interface index -> who is there. One write changes a pod from one state to the next.
+ */
 struct endpoint {
 	struct direction ingress; /* judged on the way to the pod */
-	struct direction egress;  /* judged where the pod's packets leave the node, reach another pod or the node itself */
-	struct addr ip4;          /* the pod's own addresses; all zero: none of that family */
+	struct direction egress; /* judged where the pod's packets leave the node, reach another pod
+				    or the node itself */
+	struct addr ip4;	 /* the pod's own addresses; all zero: none of that family */
 	struct addr ip6;
-	__u64 grace_until; /* CLOCK_MONOTONIC in ns: until then a TCP segment in the middle of an unknown flow is a reply */
-	__u32 flags;       /* enum endpoint_flag */
-	__u16 slot;        /* bridged pods: what `carry` says of packets that the bridge hands to the node; else 0 */
+	__u64 grace_until; /* CLOCK_MONOTONIC in ns: until then a TCP segment in the middle of an
+			      unknown flow is a reply */
+	__u32 flags;	   /* enum endpoint_flag */
+	__u16 slot; /* bridged pods: what `carry` says of packets that the bridge hands to the node;
+		       else 0 */
 	__u16 zero;
 };
 
 enum endpoint_flag {
-	ENDPOINT_CHECK_SOURCE = 1, /* the pod may send only from its own addresses and those in `sources` */
-	ENDPOINT_BRIDGED = 2,      /* a port of a bridge: ARP and NDP senders are checked too, no shortcut */
-	ENDPOINT_BRIDGE = 4,       /* no pod: the bridge itself; who sent is told by the slot in `carry` */
-	ENDPOINT_NO_SHORTCUT = 8,  /* its host end has a queueing discipline that packets must pass */
+	ENDPOINT_CHECK_SOURCE =
+	    1, /* the pod may send only from its own addresses and those in `sources` */
+	ENDPOINT_BRIDGED =
+	    2, /* a port of a bridge: ARP and NDP senders are checked too, no shortcut */
+	ENDPOINT_BRIDGE =
+	    4, /* no pod: the bridge itself; who sent is told by the slot in `carry` */
+	ENDPOINT_NO_SHORTCUT =
+	    8, /* its host end has a queueing discipline that packets must pass */
 };
 
-/* `addresses`: address -> the pod that has it, anywhere in the cluster. Not there: no pod, see `prefixes`. */
+/* `addresses`: address -> the pod that has it, anywhere in the cluster. Not there: no pod, see
+ * `prefixes`. */
 struct address {
-	__u64 class;     /* which peers of this node's policies the address is; 0 never stands here */
-	__u32 ifindex;   /* host end of a routed pod of this node; 0: elsewhere, or bridged */
+	__u64 class;   /* which peers of this node's policies the address is; 0 never stands here */
+	__u32 ifindex; /* host end of a routed pod of this node; 0: elsewhere, or bridged */
 	__u8 pod_mac[6]; /* with an ifindex: MAC addresses of the pod's end and of its host end */
 	__u8 host_mac[6];
 };
@@ -63,12 +73,13 @@ struct cell_key {
 	__u64 class;
 };
 
-/* `ports`: a page of 256 ports -> their port classes (0 to 63). No page: as `rest` of the direction says. Port class 0
- * is that of ICMP and of protocols without ports, and of all ports that no rule names: what allows it names no port. */
+/* `ports`: a page of 256 ports -> their port classes (0 to 63). No page: as `rest` of the direction
+ * says. Port class 0 is that of ICMP and of protocols without ports, and of all ports that no rule
+ * names: what allows it names no port. */
 struct page_key {
 	__u64 ports;
 	__u16 protocol; /* IPPROTO_TCP, IPPROTO_UDP or IPPROTO_SCTP */
-	__u16 high;     /* the port's upper 8 bits */
+	__u16 high;	/* the port's upper 8 bits */
 	__u32 zero;
 };
 
@@ -76,8 +87,9 @@ struct page {
 	__u8 class[256];
 };
 
-/* `prefixes`, a longest-prefix-match trie: where a peer is no known pod. The mask is that of all rules whose block
- * has the address: blocks are flattened, one look tells all. `length` counts from `set`: 96 + the prefix's length. */
+/* `prefixes`, a longest-prefix-match trie: where a peer is no known pod. The mask is that of all
+ * rules whose block has the address: blocks are flattened, one look tells all. `length` counts from
+ * `set`: 96 + the prefix's length. */
 struct prefix_key {
 	__u32 length;
 	__u32 family; /* 4 or 6 */
@@ -85,7 +97,8 @@ struct prefix_key {
 	__u8 address[16]; /* IPv4 in the first four */
 } __attribute__((packed, aligned(4)));
 
-/* `sources`, a longest-prefix-match trie of u8: what else a pod may send from. `length`: 64 + the prefix's. */
+/* `sources`, a longest-prefix-match trie of u8: what else a pod may send from. `length`: 64 + the
+ * prefix's. */
 struct source_key {
 	__u32 length;
 	__u32 ifindex;
@@ -95,8 +108,8 @@ struct source_key {
 
 /* `slots`: u32 slot of a bridged pod -> u32 index of its host end. */
 
-/* `flows_new` and `flows`: one entry for both directions of a flow as one interface sees it. An ICMP echo has its
- * identifier as the port of the side that asks, and 0 as the other's. */
+/* `flows_new` and `flows`: one entry for both directions of a flow as one interface sees it. An
+ * ICMP echo has its identifier as the port of the side that asks, and 0 as the other's. */
 struct flow_key {
 	struct addr local; /* the pod's side */
 	struct addr remote;
@@ -113,7 +126,8 @@ struct flow {
 	__u8 state;    /* enum flow_state */
 	__u8 fins;     /* enum flow_fin */
 	__u8 shortcut; /* 1: free of NAT, both ends on this node: goes from host end to host end */
-	__u32 from;    /* remote opener: index of the interface that it came by, FROM_NODE or FROM_UNKNOWN */
+	__u32 from;    /* remote opener: index of the interface that it came by, FROM_NODE or
+			  FROM_UNKNOWN */
 };
 
 #define FROM_NODE 0
@@ -125,10 +139,11 @@ enum side {
 };
 
 enum flow_state {
-	FLOW_OPENED = 0,      /* only the opener has sent */
-	FLOW_ANSWERED = 1,    /* the other side too */
-	FLOW_ESTABLISHED = 2, /* and the opener again: both sides are real. Moved from `flows_new` to `flows` */
-	FLOW_CLOSING = 3,     /* a FIN from each side, or a RST */
+	FLOW_OPENED = 0,   /* only the opener has sent */
+	FLOW_ANSWERED = 1, /* the other side too */
+	FLOW_ESTABLISHED =
+	    2, /* and the opener again: both sides are real. Moved from `flows_new` to `flows` */
+	FLOW_CLOSING = 3, /* a FIN from each side, or a RST */
 };
 
 enum flow_fin {
@@ -156,16 +171,17 @@ struct fragment {
 
 /* `settings`, one element. */
 struct settings {
-	__u32 flags;  /* enum setting_flag */
-	__u32 sample; /* of the flows that are allowed one in so many is told in `events`; 0: none */
+	__u32 flags; /* enum setting_flag */
+	__u32
+	    sample; /* of the flows that are allowed one in so many is told in `events`; 0: none */
 };
 
 enum setting_flag {
 	SETTING_SHORTCUT = 1,
 };
 
-/* skb->tc_index, from the hook at the pod's host end to the one that judges its egress. Netfilter and routing leave
- * it alone, and the kernel copies it with fragments and segments. */
+/* skb->tc_index, from the hook at the pod's host end to the one that judges its egress. Netfilter
+ * and routing leave it alone, and the kernel copies it with fragments and segments. */
 enum carry {
 	CARRY_REPLY = 0x8000,  /* belongs to a flow that may pass: egress is not judged again */
 	CARRY_DIRECT = 0x4000, /* was sent to an address of a pod of this node, not to a Service */
@@ -216,7 +232,7 @@ struct event {
 	struct addr destination;
 	__be16 source_port;
 	__be16 destination_port;
-	__u32 ifindex;  /* where the hook is */
+	__u32 ifindex;	/* where the hook is */
 	__u32 endpoint; /* of the pod that was judged */
 	__u8 protocol;
 	__u8 reason;

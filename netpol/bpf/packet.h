@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
-/* From bytes to what policy asks about: addresses, protocol, ports. Nothing that a packet says of its lengths is
- * trusted: every byte is read by a helper that checks the packet's real length. */
+/* From bytes to what policy asks about: addresses, protocol, ports. Nothing that a packet says of
+ * its lengths is trusted: every byte is read by a helper that checks the packet's real length. */
 #pragma once
 #include <linux/icmpv6.h>
 #include <linux/if_ether.h>
@@ -13,12 +13,13 @@
 #include "maps.h"
 
 enum packet_kind {
-	PACKET_FLOW = 0,      /* of a flow, which it may open */
-	PACKET_ANSWER = 1,    /* of a flow, which it cannot open: an ICMP echo reply */
-	PACKET_ERROR = 2,     /* an ICMP error */
-	PACKET_NEIGHBOUR = 3, /* ARP, neighbour discovery, multicast listeners: the link's own business */
-	PACKET_LATER = 4,     /* a later fragment whose first was not seen */
-	PACKET_OTHER = 5,     /* not IP */
+	PACKET_FLOW = 0,   /* of a flow, which it may open */
+	PACKET_ANSWER = 1, /* of a flow, which it cannot open: an ICMP echo reply */
+	PACKET_ERROR = 2,  /* an ICMP error */
+	PACKET_NEIGHBOUR =
+	    3, /* ARP, neighbour discovery, multicast listeners: the link's own business */
+	PACKET_LATER = 4, /* a later fragment whose first was not seen */
+	PACKET_OTHER = 5, /* not IP */
 	PACKET_MALFORMED = 6,
 };
 
@@ -27,13 +28,13 @@ struct packet {
 	struct addr destination;
 	__be16 source_port;
 	__be16 destination_port;
-	__u32 device;   /* where the hook is */
-	__u16 body;     /* where what an ICMP message carries begins; from the network header */
-	__u8 hook;      /* enum hook */
-	__u8 family;    /* 4 or 6; 0: not IP */
-	__u8 protocol;  /* after the last extension header */
-	__u8 kind;      /* enum packet_kind */
-	__u8 type;      /* of an ICMP message */
+	__u32 device;  /* where the hook is */
+	__u16 body;    /* where what an ICMP message carries begins; from the network header */
+	__u8 hook;     /* enum hook */
+	__u8 family;   /* 4 or 6; 0: not IP */
+	__u8 protocol; /* after the last extension header */
+	__u8 kind;     /* enum packet_kind */
+	__u8 type;     /* of an ICMP message */
 	__u8 tcp_flags;
 	__u8 hop_limit;
 	__u8 zero[3];
@@ -47,7 +48,8 @@ struct packet {
 /* A TCP segment that begins a connection. */
 static __always_inline bool packet_is_syn(const struct packet *p)
 {
-	return p->protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
+	return p->protocol == IPPROTO_TCP &&
+	       (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN;
 }
 
 /* Reads from the network header on, what is linear: see `parse_packet`. */
@@ -70,7 +72,7 @@ struct payload {
 	__u32 end; /* as the IP header says; what stands behind is padding */
 	__u32 fragment_id;
 	__u16 fragment_offset; /* in bytes */
-	bool more;             /* fragments follow */
+	bool more;	       /* fragments follow */
 	bool fragmented;
 	__u8 first_protocol; /* what all fragments say */
 	__u8 protocol;
@@ -86,8 +88,8 @@ struct payload {
 #define ICMP_PARAMETERPROB 12
 
 #define ICMP_BYTES 8
-#define PORTS_BYTES 8  /* of UDP and SCTP: ports, and the rest of the shortest header */
-#define TCP_BYTES 14   /* to the flags, which stand in the last */
+#define PORTS_BYTES 8 /* of UDP and SCTP: ports, and the rest of the shortest header */
+#define TCP_BYTES 14  /* to the flags, which stand in the last */
 #define TCP_HEADER 20
 #define NO_END 0x7fffffff
 
@@ -104,8 +106,9 @@ static __always_inline void echo(struct packet *p, bool asks, __be16 id)
 	p->destination_port = asks ? 0 : id;
 }
 
-/* Neighbour discovery is never forwarded: RFC 4861 asks for a hop limit that no router has lowered, and multicast
- * listener messages go to groups of the link. A type alone would be a way past every policy. */
+/* Neighbour discovery is never forwarded: RFC 4861 asks for a hop limit that no router has lowered,
+ * and multicast listener messages go to groups of the link. A type alone would be a way past every
+ * policy. */
 static __always_inline bool is_link_business(const struct packet *p)
 {
 	if (p->type >= 133 && p->type <= 137)
@@ -114,7 +117,8 @@ static __always_inline bool is_link_business(const struct packet *p)
 	       addr_is_multicast6(&p->destination);
 }
 
-static __always_inline void parse_icmp(struct packet *p, const __u8 *bytes, const struct payload *at)
+static __always_inline void parse_icmp(struct packet *p, const __u8 *bytes,
+				       const struct payload *at)
 {
 	__be16 id = *(const __be16 *)(bytes + 4);
 
@@ -145,7 +149,8 @@ static __always_inline bool has_ports(__u8 protocol)
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_SCTP;
 }
 
-/* The transport header, of a whole packet or a first fragment: too short for ports is malformed, not unknown. */
+/* The transport header, of a whole packet or a first fragment: too short for ports is malformed,
+ * not unknown. */
 static __always_inline bool parse_transport(struct __sk_buff *skb, struct packet *p,
 					    const struct payload *at)
 {
@@ -186,10 +191,10 @@ static __always_inline void remember_fragment(const struct packet *p, const stru
 {
 	struct fragment_key key = {};
 	struct fragment said = {
-		.source_port = p->source_port,
-		.destination_port = p->destination_port,
-		.protocol = p->protocol,
-		.kind = p->kind,
+	    .source_port = p->source_port,
+	    .destination_port = p->destination_port,
+	    .protocol = p->protocol,
+	    .kind = p->kind,
 	};
 
 	fragment_key_of(&key, p, at);
@@ -232,8 +237,8 @@ static __always_inline bool parse_payload(struct __sk_buff *skb, struct packet *
 	return true;
 }
 
-static __always_inline bool read_v4(struct __sk_buff *skb, __u32 offset,
-				    struct packet *p, struct payload *at)
+static __always_inline bool read_v4(struct __sk_buff *skb, __u32 offset, struct packet *p,
+				    struct payload *at)
 {
 	struct iphdr ip;
 	__u16 fragment, length;
@@ -246,7 +251,8 @@ static __always_inline bool read_v4(struct __sk_buff *skb, __u32 offset,
 	fragment = bpf_ntohs(ip.frag_off);
 	length = bpf_ntohs(ip.tot_len);
 	at->offset = offset + ip.ihl * 4;
-	at->end = length ? offset + length : NO_END; /* 0: segments that the card cuts, over 64 KiB */
+	at->end =
+	    length ? offset + length : NO_END; /* 0: segments that the card cuts, over 64 KiB */
 	at->fragment_id = ip.id;
 	at->fragment_offset = (fragment & 0x1fff) * 8;
 	at->more = fragment & 0x2000;
@@ -297,8 +303,8 @@ __noinline int read_extension(struct __sk_buff *skb, struct payload *at)
 	return true;
 }
 
-static __always_inline bool read_v6(struct __sk_buff *skb, __u32 offset,
-				    struct packet *p, struct payload *at)
+static __always_inline bool read_v6(struct __sk_buff *skb, __u32 offset, struct packet *p,
+				    struct payload *at)
 {
 	struct ipv6hdr ip;
 	__u16 length;
@@ -351,7 +357,8 @@ __noinline int parse(struct __sk_buff *skb, struct packet *p)
 	return 0;
 }
 
-/* At a classifier's hook, where headers may stand outside the linear part; behind `from_pod` they no longer do. */
+/* At a classifier's hook, where headers may stand outside the linear part; behind `from_pod` they
+ * no longer do. */
 static __always_inline void parse_packet(struct __sk_buff *skb, struct packet *p)
 {
 	parse(skb, p);
@@ -373,7 +380,8 @@ static __always_inline void turn_round(struct packet *p)
 	p->destination_port = port;
 }
 
-/* Makes of an ICMP error what an answer to the packet inside it would be. False: it tells too little of it. */
+/* Makes of an ICMP error what an answer to the packet inside it would be. False: it tells too
+ * little of it. */
 __noinline int look_inside(struct __sk_buff *skb, struct packet *p)
 {
 	struct payload at = {};

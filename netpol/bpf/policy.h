@@ -13,7 +13,8 @@ static __always_inline const struct addr *own_address(const struct endpoint *pod
 	return family == 4 ? &pod->ip4 : &pod->ip6;
 }
 
-/* What an isolated pod may not send or get, whatever its rules say; REASON_ALLOWED: the rules have to be asked. */
+/* What an isolated pod may not send or get, whatever its rules say; REASON_ALLOWED: the rules have
+ * to be asked. */
 static __always_inline enum reason unjudgeable(const struct packet *p)
 {
 	switch (p->kind) {
@@ -28,8 +29,8 @@ static __always_inline enum reason unjudgeable(const struct packet *p)
 	}
 }
 
-/* A flow that was refused where it left must not let answers in. Where NAT has changed its addresses, its entry is
- * not found and dies of age. */
+/* A flow that was refused where it left must not let answers in. Where NAT has changed its
+ * addresses, its entry is not found and dies of age. */
 static __always_inline void forget_refused(const struct sender *sender, const struct packet *p)
 {
 	struct flow_key key;
@@ -63,7 +64,8 @@ static __always_inline enum reason judge_egress(const struct sender *sender, con
 	return REASON_ALLOWED;
 }
 
-/* Whom ingress rules are asked about: a pod of this node by its own address, which NAT cannot hide. */
+/* Whom ingress rules are asked about: a pod of this node by its own address, which NAT cannot hide.
+ */
 static __always_inline const struct addr *peer_address(const struct endpoint *from,
 						       const struct addr *seen, __u8 family)
 {
@@ -95,8 +97,8 @@ static __always_inline enum side opener_at_receiver(const struct end *at, const 
 static __always_inline enum reason judge_ingress(const struct end *at, const struct sender *sender,
 						 const struct packet *p, struct question *q)
 {
-	bool isolated = at->pod->ingress.set && sender->ifindex != FROM_NODE &&
-			sender->ifindex != at->ifindex;
+	bool isolated =
+	    at->pod->ingress.set && sender->ifindex != FROM_NODE && sender->ifindex != at->ifindex;
 	enum reason reason;
 
 	if (p->kind == PACKET_NEIGHBOUR || (p->kind == PACKET_ERROR && at->flow))
@@ -136,6 +138,7 @@ static __always_inline bool reply_may_leave(const struct end *at, const struct p
 	if (!at->pod->egress.set || !at->pod->ingress.set || from == FROM_NODE ||
 	    from == at->ifindex)
 		return true;
-	ask_about(q, peer_address(endpoint_of(from), &p->destination, p->family), p, p->source_port);
+	ask_about(q, peer_address(endpoint_of(from), &p->destination, p->family), p,
+		  p->source_port);
 	return judge(&at->pod->ingress, q);
 }

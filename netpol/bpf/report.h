@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
-/* Counters, which are exact, and events, which are a sample: a full ring costs an event, never a packet. */
+/* Counters, which are exact, and events, which are a sample: a full ring costs an event, never a
+ * packet. */
 #pragma once
 #include "maps.h"
 #include "packet.h"
@@ -16,10 +17,10 @@ static __always_inline void count(void *map, __u32 index)
 static __always_inline void count_verdict(const struct question *q, enum reason reason)
 {
 	struct verdict_key key = {
-		.set = q->set,
-		.class = q->class,
-		.port_class = q->port_class,
-		.reason = reason,
+	    .set = q->set,
+	    .class = q->class,
+	    .port_class = q->port_class,
+	    .reason = reason,
 	};
 	__u64 *counter = bpf_map_lookup_elem(&verdicts, &key);
 	__u64 one = 1;

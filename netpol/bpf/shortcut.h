@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
-/* From host end to host end, past the node's network stack: for flows between two routed pods that no NAT touches.
- * Netfilter's conntrack has to see both directions of a flow or none. So both ends' entries say that a flow goes this
- * way, TCP may enter it with a SYN only, and leaves it for good. */
+/* From host end to host end, past the node's network stack: for flows between two routed pods that
+ * no NAT touches. Netfilter's conntrack has to see both directions of a flow or none. So both ends'
+ * entries say that a flow goes this way, TCP may enter it with a SYN only, and leaves it for good.
+ */
 #pragma once
 #include "depart.h"
 
@@ -34,7 +35,8 @@ static __always_inline const struct address *find_target(const struct end *from,
 	return address;
 }
 
-/* Whether both ends agree on the short way. An entry that was evicted is made anew from the other end's. */
+/* Whether both ends agree on the short way. An entry that was evicted is made anew from the other
+ * end's. */
 static __always_inline bool ends_agree(struct end *from, struct end *to, const struct packet *p)
 {
 	enum side opener;
@@ -61,7 +63,8 @@ static __always_inline bool ends_agree(struct end *from, struct end *to, const s
 	return true;
 }
 
-/* Whether the packet goes the short way; `to` is then its other end. Else a flow that did so does no longer. */
+/* Whether the packet goes the short way; `to` is then its other end. Else a flow that did so does
+ * no longer. */
 static __always_inline const struct address *find_shortcut(struct end *from, struct end *to,
 							   const struct packet *p)
 {
@@ -92,7 +95,8 @@ static __always_inline bool is_direct(const struct end *from, const struct packe
 	       find_target(from, &to, p);
 }
 
-static __always_inline struct flow *flow_of_sender(const struct sender *sender, const struct packet *p)
+static __always_inline struct flow *flow_of_sender(const struct sender *sender,
+						   const struct packet *p)
 {
 	struct flow_key key;
 
@@ -114,7 +118,8 @@ static __always_inline void leave_shortcut(const struct end *to, const struct se
 		theirs->shortcut = 0;
 }
 
-/* UDP came by the long way as its sender sent it: no NAT, so it may go the short way from now on. */
+/* UDP came by the long way as its sender sent it: no NAT, so it may go the short way from now on.
+ */
 static __always_inline void enter_shortcut(const struct end *to, const struct sender *sender,
 					   const struct packet *p)
 {

@@ -13,9 +13,9 @@
 static __always_inline bool is_among_sources(__u32 ifindex, const struct addr *address, __u8 family)
 {
 	struct source_key key = {
-		.length = 64 + (family == 4 ? 32 : 128),
-		.ifindex = ifindex,
-		.family = family,
+	    .length = 64 + (family == 4 ? 32 : 128),
+	    .ifindex = ifindex,
+	    .family = family,
 	};
 
 	addr_to_trie(key.address, address, family);
@@ -95,11 +95,14 @@ static __always_inline bool neighbour_is_own(struct __sk_buff *skb, const struct
 	return addr_is_link_local(&target) || may_use(pod, p->device, &target, 6);
 }
 
-static __always_inline bool source_is_own(struct __sk_buff *skb, const struct endpoint *pod,
-					  const struct packet *p)
+__noinline bool source_is_own(struct __sk_buff *skb, const struct endpoint *pod,
+			      const struct packet *p)
 {
-	bool bridged = pod->flags & ENDPOINT_BRIDGED;
+	bool bridged;
 
+	if (!pod || !p)
+		return false;
+	bridged = pod->flags & ENDPOINT_BRIDGED;
 	if (!(pod->flags & ENDPOINT_CHECK_SOURCE) || p->kind == PACKET_OTHER)
 		return true;
 	if (!p->family)

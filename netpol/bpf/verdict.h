@@ -56,9 +56,9 @@ static __always_inline __u8 class_of_port(const struct direction *rules, const s
 static __always_inline __u64 mask_of_prefix(const struct question *q)
 {
 	struct prefix_key key = {
-		.length = 96 + (q->family == 4 ? 32 : 128),
-		.family = q->family,
-		.set = q->set,
+	    .length = 96 + (q->family == 4 ? 32 : 128),
+	    .family = q->family,
+	    .set = q->set,
 	};
 	const __u64 *mask;
 

@@ -75,7 +75,7 @@ fn a_narrow_link_is_told_to_isolated_pods() {
             .unwrap();
         stream.set_write_timeout(Some(LIMIT)).unwrap();
         // Segments as long as the first links allow do not fit the last.
-        stream.write_all(&[7; 1 << 20]).unwrap();
+        stream.write_all(&vec![7; 1 << 20]).unwrap();
         drop(stream);
         assert_eq!(reader.join().unwrap(), 1 << 20);
         let route = net.a.output("ip", &["route", "get", far]).unwrap();

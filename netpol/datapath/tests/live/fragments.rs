@@ -61,12 +61,11 @@ fn fragments_go_as_their_first_does() {
     });
     // Far has to cut what it sends for its narrow link.
     ip(&net.far, "link set eth0 mtu 1400\n");
-    for family in 0..2 {
-        let (a, b) = (&pod(1)[family], &pod(2)[family]);
-        for (from, source) in [(&net.a, a.as_str()), (&net.far, FAR[family])] {
-            assert!(arrives(from, source, &net.b, at(b, 80)), "from {source}");
+    for ((a, b), far) in pod(1).iter().zip(pod(2)).zip(FAR) {
+        for (from, source) in [(&net.a, a.as_str()), (&net.far, far)] {
+            assert!(arrives(from, source, &net.b, at(&b, 80)), "from {source}");
             let before = net.count(Hook::ToPod, Reason::Ingress);
-            assert!(!arrives(from, source, &net.b, at(b, 81)), "from {source}");
+            assert!(!arrives(from, source, &net.b, at(&b, 81)), "from {source}");
             let dropped = net.count(Hook::ToPod, Reason::Ingress) - before;
             assert!(
                 dropped >= 12,
@@ -91,11 +90,10 @@ fn fragments_leave_as_their_first_does() {
             tables.prefixes.insert((egress.id, prefix), 1 << 1);
         }
     });
-    for family in 0..2 {
-        let a = &pod(1)[family];
+    for (a, far) in pod(1).iter().zip(FAR) {
         // The router cuts them once more, or tells A to.
-        assert!(arrives(&net.a, a, &net.far, at(FAR[family], 80)));
-        assert!(!arrives(&net.a, a, &net.far, at(FAR[family], 81)));
+        assert!(arrives(&net.a, a, &net.far, at(far, 80)));
+        assert!(!arrives(&net.a, a, &net.far, at(far, 81)));
     }
     assert_eq!(net.count(Hook::ToWire, Reason::Fragment), 0);
     assert!(net.count(Hook::ToWire, Reason::Egress) >= 24);

@@ -17,34 +17,34 @@ use fairlead_netpol_model::tables::{
 };
 
 /// The classes of A and B.
-pub const CLASS_A: ClassId = ClassId(0xa);
-pub const CLASS_B: ClassId = ClassId(0xb);
+pub(crate) const CLASS_A: ClassId = ClassId(0xa);
+pub(crate) const CLASS_B: ClassId = ClassId(0xb);
 
 /// Of the two families: v4, v6.
-pub const FAR: [&str; 2] = ["198.51.100.2", "fd03::2"];
-pub const ROUTER: [&str; 2] = ["192.0.2.2", "fd02::2"];
-pub const NODE: [&str; 2] = ["192.0.2.1", "fd02::1"];
-pub const POD_RANGES: [&str; 2] = ["10.1.0.0/16", "fd01::/64"];
+pub(crate) const FAR: [&str; 2] = ["198.51.100.2", "fd03::2"];
+pub(crate) const ROUTER: [&str; 2] = ["192.0.2.2", "fd02::2"];
+pub(crate) const NODE: [&str; 2] = ["192.0.2.1", "fd02::1"];
+pub(crate) const POD_RANGES: [&str; 2] = ["10.1.0.0/16", "fd01::/64"];
 
 /// MTU of the link between router and far, which nobody else knows.
-pub const NARROW: u32 = 1400;
+pub(crate) const NARROW: u32 = 1400;
 
 const FLA: IfIndex = 11;
 const FLB: IfIndex = 12;
 const UP: IfIndex = 20;
 
-pub struct Net {
-    pub node: Namespace,
-    pub a: Namespace,
-    pub b: Namespace,
-    pub router: Namespace,
-    pub far: Namespace,
-    pub datapath: Datapath,
+pub(crate) struct Net {
+    pub(crate) node: Namespace,
+    pub(crate) a: Namespace,
+    pub(crate) b: Namespace,
+    pub(crate) router: Namespace,
+    pub(crate) far: Namespace,
+    pub(crate) datapath: Datapath,
     _folder: BpfFolder,
 }
 
 /// A set with cells and prefixes for no peer but those that a test adds.
-pub fn set(id: u64) -> Set {
+pub(crate) fn set(id: u64) -> Set {
     Set {
         id: SetId(id),
         cells: true,
@@ -53,17 +53,17 @@ pub fn set(id: u64) -> Set {
     }
 }
 
-pub fn at(ip: &str, port: u16) -> SocketAddr {
+pub(crate) fn at(ip: &str, port: u16) -> SocketAddr {
     (ip.parse::<IpAddr>().unwrap(), port).into()
 }
 
 /// A's and B's addresses.
-pub fn pod(n: u32) -> [String; 2] {
+pub(crate) fn pod(n: u32) -> [String; 2] {
     [format!("10.1.0.{n}"), format!("fd01::{n}")]
 }
 
 /// Runs lines of `ip` commands.
-pub fn ip(ns: &Namespace, lines: &str) {
+pub(crate) fn ip(ns: &Namespace, lines: &str) {
     let file = ns.path().with_extension("ip");
     std::fs::write(&file, lines).unwrap();
     ns.output("ip", &["-batch", file.to_str().unwrap()])
@@ -71,7 +71,7 @@ pub fn ip(ns: &Namespace, lines: &str) {
 }
 
 impl Net {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let [node, a, b, router, far] =
             ["node", "a", "b", "router", "far"].map(|name| Namespace::new(name).unwrap());
         for ns in [&node, &router, &a, &b, &far] {
@@ -126,7 +126,7 @@ impl Net {
     }
 
     /// Ingress and egress of A, and of B; `more` adds cells and prefixes.
-    pub fn policy(
+    pub(crate) fn policy(
         &mut self,
         a: (Option<Set>, Option<Set>),
         b: (Option<Set>, Option<Set>),
@@ -156,7 +156,7 @@ impl Net {
         self.datapath.resync(&tables).unwrap();
     }
 
-    pub fn count(&self, hook: Hook, reason: Reason) -> u64 {
+    pub(crate) fn count(&self, hook: Hook, reason: Reason) -> u64 {
         let drops = self.datapath.drops().unwrap();
         let of =
             |drops: &&fairlead_netpol_datapath::Drops| drops.hook == hook && drops.reason == reason;

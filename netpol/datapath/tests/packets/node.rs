@@ -15,45 +15,48 @@ use fairlead_netpol_datapath::{Hook, Reason, object};
 use ipnetwork::IpNetwork;
 
 /// Devices, which test runs want to exist. Pods' host ends, in pairs; the bridge; the way out.
-pub const A: u32 = 2;
-pub const B: u32 = 3;
-pub const C: u32 = 4;
-pub const BRIDGE: u32 = 5;
-pub const WIRE: u32 = 6;
+pub(crate) const A: u32 = 2;
+pub(crate) const B: u32 = 3;
+pub(crate) const C: u32 = 4;
+pub(crate) const BRIDGE: u32 = 5;
+pub(crate) const WIRE: u32 = 6;
 /// Who is not behind any device: the node itself.
-pub const NODE: u32 = 0;
+pub(crate) const NODE: u32 = 0;
 
 /// `TC_ACT_UNSPEC`, `TC_ACT_SHOT`, `TC_ACT_REDIRECT`.
-pub const PASS: i32 = -1;
-pub const DROP: i32 = 2;
-pub const REDIRECT: i32 = 7;
+pub(crate) const PASS: i32 = -1;
+pub(crate) const DROP: i32 = 2;
+pub(crate) const REDIRECT: i32 = 7;
+
+/// How far the programs' clock is ahead, in nanoseconds.
+const WEEKS: u64 = 14 * 86_400 * 1_000_000_000;
 
 /// Every port class.
-pub const ALL: u64 = u64::MAX;
+pub(crate) const ALL: u64 = u64::MAX;
 
 /// What a program answered, and what the packet carries afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ran {
-    pub code: i32,
-    pub carried: u32,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) carried: u32,
 }
 
-pub struct Node {
+pub(crate) struct Node {
     bpf: Ebpf,
     _ns: Namespace,
 }
 
 /// Pod `n`'s addresses.
-pub fn v4(n: u32) -> IpAddr {
+pub(crate) fn v4(n: u32) -> IpAddr {
     IpAddr::from([10, 0, 0, u8::try_from(n).unwrap()])
 }
 
-pub fn v6(n: u32) -> IpAddr {
+pub(crate) fn v6(n: u32) -> IpAddr {
     format!("fd00::{n}").parse().unwrap()
 }
 
 /// Not isolated.
-pub const OPEN: Direction = Direction {
+pub(crate) const OPEN: Direction = Direction {
     set: 0,
     any: 0,
     ports: 0,
@@ -63,10 +66,10 @@ pub const OPEN: Direction = Direction {
 };
 
 /// Isolated, and nothing is allowed.
-pub const DENY: Direction = Direction { set: 1, ..OPEN };
+pub(crate) const DENY: Direction = Direction { set: 1, ..OPEN };
 
 /// A set with cells and prefixes.
-pub fn set(id: u64) -> Direction {
+pub(crate) fn set(id: u64) -> Direction {
     Direction {
         set: id,
         flags: 3,
@@ -75,12 +78,12 @@ pub fn set(id: u64) -> Direction {
 }
 
 /// The class that [`Node::pod`] gives the addresses of pod `n`.
-pub fn class(n: u32) -> u64 {
+pub(crate) fn class(n: u32) -> u64 {
     100 + u64::from(n)
 }
 
 impl Node {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let ns = Namespace::new("node").unwrap();
         for n in [A, C, WIRE] {
             let (name, peer) = (format!("v{n}"), format!("v{}", n + 1));
@@ -94,6 +97,7 @@ impl Node {
         ns.netns().enter().unwrap();
         let mut loader = EbpfLoader::new();
         object::carry_in_mark(&mut loader);
+        object::clock_ahead(&mut loader, &WEEKS);
         for (map, entries) in [
             ("addresses", 1024),
             ("cells", 1024),
@@ -118,11 +122,11 @@ impl Node {
         Self { bpf, _ns: ns }
     }
 
-    pub fn bpf(&self) -> &Ebpf {
+    pub(crate) fn bpf(&self) -> &Ebpf {
         &self.bpf
     }
 
-    pub fn hash<K: Pod, V: Pod>(&mut self, map: &str) -> HashMap<&mut MapData, K, V> {
+    pub(crate) fn hash<K: Pod, V: Pod>(&mut self, map: &str) -> HashMap<&mut MapData, K, V> {
         self.bpf.map_mut(map).unwrap().try_into().unwrap()
     }
 
@@ -131,7 +135,7 @@ impl Node {
     }
 
     /// A routed pod with addresses of both families, known to everyone by [`class`].
-    pub fn pod(&mut self, n: u32, ingress: Direction, egress: Direction) {
+    pub(crate) fn pod(&mut self, n: u32, ingress: Direction, egress: Direction) {
         self.endpoint(
             n,
             Endpoint {
@@ -148,17 +152,17 @@ impl Node {
         }
     }
 
-    pub fn endpoint(&mut self, n: u32, endpoint: Endpoint) {
+    pub(crate) fn endpoint(&mut self, n: u32, endpoint: Endpoint) {
         self.hash("endpoints").insert(n, endpoint, 0).unwrap();
     }
 
-    pub fn change(&mut self, n: u32, change: impl FnOnce(&mut Endpoint)) {
+    pub(crate) fn change(&mut self, n: u32, change: impl FnOnce(&mut Endpoint)) {
         let mut endpoint = self.hash("endpoints").get(&n, 0).unwrap();
         change(&mut endpoint);
         self.endpoint(n, endpoint);
     }
 
-    pub fn address(&mut self, ip: IpAddr, class: u64, ifindex: u32) {
+    pub(crate) fn address(&mut self, ip: IpAddr, class: u64, ifindex: u32) {
         let address = Address {
             class,
             ifindex,
@@ -170,21 +174,21 @@ impl Node {
             .unwrap();
     }
 
-    pub fn slot(&mut self, slot: u32, ifindex: u32) {
+    pub(crate) fn slot(&mut self, slot: u32, ifindex: u32) {
         self.hash("slots").insert(slot, ifindex, 0).unwrap();
     }
 
-    pub fn cell(&mut self, set: u64, class: u64, mask: u64) {
+    pub(crate) fn cell(&mut self, set: u64, class: u64, mask: u64) {
         self.hash("cells")
             .insert(CellKey { set, class }, mask, 0)
             .unwrap();
     }
 
-    pub fn set(&mut self, id: u64, set: Direction) {
+    pub(crate) fn set(&mut self, id: u64, set: Direction) {
         self.hash("sets").insert(id, set, 0).unwrap();
     }
 
-    pub fn page(&mut self, ports: u64, protocol: u8, high: u16, class: impl Fn(u8) -> u8) {
+    pub(crate) fn page(&mut self, ports: u64, protocol: u8, high: u16, class: impl Fn(u8) -> u8) {
         let key = PageKey {
             ports,
             protocol: protocol.into(),
@@ -195,7 +199,7 @@ impl Node {
         self.hash("ports").insert(key, page, 0).unwrap();
     }
 
-    pub fn prefix(&mut self, set: u64, prefix: &str, mask: u64) {
+    pub(crate) fn prefix(&mut self, set: u64, prefix: &str, mask: u64) {
         let prefix: IpNetwork = prefix.parse().unwrap();
         let halves = set.to_ne_bytes();
         let (low, high) = halves.split_at(4);
@@ -208,7 +212,7 @@ impl Node {
         self.trie("prefixes").insert(&key, mask, 0).unwrap();
     }
 
-    pub fn source(&mut self, ifindex: u32, prefix: &str) {
+    pub(crate) fn source(&mut self, ifindex: u32, prefix: &str) {
         let prefix: IpNetwork = prefix.parse().unwrap();
         let key = SourceKey {
             ifindex,
@@ -219,37 +223,37 @@ impl Node {
         self.trie("sources").insert(&key, 1_u8, 0).unwrap();
     }
 
-    pub fn settings(&mut self, flags: u32, sample: u32) {
+    pub(crate) fn settings(&mut self, flags: u32, sample: u32) {
         let map = self.bpf.map_mut("settings").unwrap();
         let mut map: Array<_, Settings> = map.try_into().unwrap();
         map.set(0, Settings { flags, sample }, 0).unwrap();
     }
 
     /// All flows of an interface: in `flows_new`, in `flows`.
-    pub fn flows(&mut self, map: &str, ifindex: u32) -> Vec<(FlowKey, Flow)> {
+    pub(crate) fn flows(&mut self, map: &str, ifindex: u32) -> Vec<(FlowKey, Flow)> {
         let map = self.hash::<FlowKey, Flow>(map);
         let flows = map.iter().map(Result::unwrap);
         flows.filter(|(key, _)| key.ifindex == ifindex).collect()
     }
 
     /// Makes the flows of an interface look silent for so many seconds.
-    pub fn age(&mut self, ifindex: u32, seconds: u64) {
+    pub(crate) fn age(&mut self, ifindex: u32, seconds: u64) {
         for map in ["flows", "flows_new"] {
             for (key, mut flow) in self.flows(map, ifindex) {
-                flow.seen = flow.seen.saturating_sub(seconds * 1_000_000_000);
+                flow.seen -= seconds * 1_000_000_000;
                 self.hash(map).insert(key, flow, 0).unwrap();
             }
         }
     }
 
-    pub fn count(&self, hook: Hook, reason: Reason) -> u64 {
+    pub(crate) fn count(&self, hook: Hook, reason: Reason) -> u64 {
         let drops: PerCpuArray<_, u64> = self.bpf.map("drops").unwrap().try_into().unwrap();
         let index = hook as usize * Reason::ALL.len() + reason as usize;
         let counts = drops.get(&u32::try_from(index).unwrap(), 0).unwrap();
         counts.iter().sum()
     }
 
-    pub fn verdicts(&self, key: VerdictKey) -> u64 {
+    pub(crate) fn verdicts(&self, key: VerdictKey) -> u64 {
         let verdicts: PerCpuHashMap<_, VerdictKey, u64> =
             self.bpf.map("verdicts").unwrap().try_into().unwrap();
         verdicts
@@ -257,7 +261,7 @@ impl Node {
             .map_or(0, |counts| counts.iter().sum())
     }
 
-    pub fn events(&mut self) -> Vec<Vec<u8>> {
+    pub(crate) fn events(&mut self) -> Vec<Vec<u8>> {
         let map = self.bpf.map_mut("events").unwrap();
         let mut ring: RingBuf<_> = map.try_into().unwrap();
         let mut events = Vec::new();
@@ -268,7 +272,7 @@ impl Node {
         events
     }
 
-    pub fn run(
+    pub(crate) fn run(
         &mut self,
         program: &str,
         device: u32,
@@ -280,7 +284,7 @@ impl Node {
     }
 
     /// Also the frame as the program left it.
-    pub fn run_out(
+    pub(crate) fn run_out(
         &mut self,
         program: &str,
         device: u32,
@@ -316,12 +320,12 @@ impl Node {
     }
 
     /// What a pod's host end makes of a frame. The pod may have put anything where things are carried.
-    pub fn send(&mut self, pod: u32, frame: &[u8]) -> Ran {
+    pub(crate) fn send(&mut self, pod: u32, frame: &[u8]) -> Ran {
         self.run(object::FROM_POD, pod, pod, 0xffff, frame)
     }
 
     /// Whether a frame reaches a pod, from another pod, the node or the wire.
-    pub fn reaches(&mut self, from: u32, pod: u32, frame: &[u8]) -> bool {
+    pub(crate) fn reaches(&mut self, from: u32, pod: u32, frame: &[u8]) -> bool {
         let mut carried = 0;
         if (A..=C).contains(&from) {
             let sent = self.send(from, frame);
@@ -333,12 +337,12 @@ impl Node {
         self.arrives(from, pod, carried, frame)
     }
 
-    pub fn arrives(&mut self, from: u32, pod: u32, carried: u32, frame: &[u8]) -> bool {
+    pub(crate) fn arrives(&mut self, from: u32, pod: u32, carried: u32, frame: &[u8]) -> bool {
         self.run(object::TO_POD, pod, from, carried, frame).code == PASS
     }
 
     /// Whether a pod's frame leaves by the wire.
-    pub fn leaves(&mut self, pod: u32, frame: &[u8]) -> bool {
+    pub(crate) fn leaves(&mut self, pod: u32, frame: &[u8]) -> bool {
         let sent = self.send(pod, frame);
         sent.code == PASS
             && self
@@ -348,7 +352,7 @@ impl Node {
     }
 
     /// Whether a pod's frame gets to the node itself.
-    pub fn reaches_node(&mut self, pod: u32, frame: &[u8]) -> bool {
+    pub(crate) fn reaches_node(&mut self, pod: u32, frame: &[u8]) -> bool {
         let sent = self.send(pod, frame);
         sent.code == PASS
             && self
