@@ -36,17 +36,20 @@ test: ## Run all tests: unit, kernel, chart, real cluster
 
 .PHONY: conformance
 conformance: lab image ## Run every [sig-network] conformance test of Kubernetes, and what takes long: outage, churn, change of mode
-	@echo "== conformance: 1,000 pods that come and go, a change of mode, ten minutes without API server, and upstream's"
-	@echo "   [sig-network] conformance tests, in mode vxlan over two subnets: about 30 minutes"
+	@echo "== conformance: 1,000 pods that come and go, all of upstream's tests of NetworkPolicy"
+	@echo "   that need no SCTP socket, a change of mode, ten minutes without API server, upstream's [sig-network]"
+	@echo "   conformance tests, and 10,000 Pod objects, in mode vxlan over two subnets: about an hour"
 	@e2e/tools/build.sh cni e2e coredns
 	@$(IMAGE) lab >/dev/null
 	@trap '$(LAB) --name conformance down' EXIT; \
 	  $(LAB) --name conformance up --subnets 2 --plugins portmap; \
 	  $(LAB) --name conformance churn --mode vxlan; \
+	  $(LAB) --name conformance policy-tests --all --procs 3; \
 	  $(LAB) --name conformance trial mode-change; \
 	  $(LAB) --name conformance install --mode vxlan $(PORTMAP); \
 	  $(LAB) --name conformance trial api-outage --minutes 10; \
-	  $(LAB) --name conformance conformance
+	  $(LAB) --name conformance conformance; \
+	  $(LAB) --name conformance trial api-load
 
 .PHONY: bench
 bench: ## Measure against the reference plugins, as ratios

@@ -43,7 +43,8 @@ lab_tests() { cargo test --package fairlead-e2e-cluster --test lab -- --ignored 
 cluster_tests() {
   $lab down || return 1
   $lab up --subnets 2 --own-boot-ids && $lab check --mode vxlan && $lab trial node-restart &&
-    $lab e2e --focus 'Networking Granular Checks.*NodeConformance' && $lab trial removal
+    $lab e2e --focus 'Networking Granular Checks.*NodeConformance' && $lab policy-tests --procs 3 &&
+    $lab trial removal
   local status=$?
   if [ $status != 0 ]; then
     $lab status
@@ -67,7 +68,7 @@ run() {
   rust) stage "unit, property and kernel tests" rust_tests ;;
   lab) stage "lab: two at once, interrupted, gone without a trace" lab_tests ;;
   chart) stage "chart tests" chart_tests ;;
-  cluster) stage "real cluster: overlay over two subnets, restart of a node, upstream's tests, removal" cluster_tests ;;
+  cluster) stage "real cluster: overlay over two subnets, restart of a node, upstream's tests, policy's too, removal" cluster_tests ;;
   containerd2) stage "real cluster: direct routes, containerd 2, kube-proxy in iptables mode" on_containerd_2 ;;
   *)
     echo "e2e/test.sh: unknown stage $1" >&2
