@@ -1,6 +1,6 @@
 //! Agents and programs are replaced under load.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use fairlead_cni_netlink::Family;
 use fairlead_e2e_lab::{Flow, LIMIT, Named, Policed, TcpTalk};
 
@@ -29,11 +29,29 @@ const OUT: &str = "{podSelector: {matchLabels: {app: client}}, policyTypes: [Ing
 fn replace(policed: &mut Policed, node: usize) -> Result<()> {
     policed.take_agent(node)?.terminate()?;
     let home = policed.bpf_folder(node).path().join("v1");
-    for program in ["from_pod", "to_pod", "to_wire", "to_node"] {
-        std::fs::remove_file(home.join(program))?;
+    let mut removed = 0;
+    for entry in std::fs::read_dir(home)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        // That of the node has a name that tells which it is.
+        let program = |known| name.is_some_and(|name| name.starts_with(known));
+        if ["from_pod", "to_pod", "to_wire", "to_node"]
+            .into_iter()
+            .any(program)
+        {
+            std::fs::remove_file(path)?;
+            removed += 1;
+        }
     }
+    ensure!(removed == 4, "{removed} programs were pinned");
     policed.start(node)?;
-    policed.agent(node)?.wait_ready()
+    let agent = policed.agent(node)?;
+    agent.wait_ready()?;
+    let log = agent.log();
+    let last = log.lines().rfind(|line| line.contains("policy programs loaded"));
+    let replaced = last.is_some_and(|line| line.contains("found=OtherPrograms"));
+    ensure!(replaced, "{last:?}");
+    Ok(())
 }
 
 /// The packets that a flow lost while programs were replaced.
@@ -90,13 +108,20 @@ fn an_agent_that_finds_all_as_it_is_to_be_writes_nothing() -> Result<()> {
     policed.start(0)?;
     let agent = policed.agent(0)?;
     agent.wait_ready()?;
-    let metrics = agent.metrics()?;
-    let Some(line) = metrics
-        .lines()
-        .find(|line| line.starts_with("fairlead_policy_writes_total"))
-    else {
-        bail!("no count of writes in\n{metrics}");
-    };
-    ensure!(line.ends_with(" 0"), "{line}");
+    let log = agent.log();
+    for text in [
+        "policy programs loaded found=Same",
+        "policy maps compared written=0 removed=0",
+    ] {
+        let last = log.lines().rfind(|line| line.contains(&text[..20]));
+        ensure!(
+            last.is_some_and(|line| line.contains(text)),
+            "{last:?}, not {text:?}"
+        );
+    }
+    ensure!(
+        agent.metric("fairlead_policy_attached_total")? == 0,
+        "programs were put on links"
+    );
     Ok(())
 }
