@@ -26,11 +26,6 @@ impl Labels {
         Arc::strong_count(&self.0) > 1
     }
 
-    /// Where they are: who shares them has the same.
-    pub(crate) fn place(&self) -> usize {
-        self.0.as_ptr().addr()
-    }
-
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
         self.0.iter().map(|(key, value)| (key, value))

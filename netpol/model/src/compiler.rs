@@ -19,7 +19,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::cluster::{Cluster, Name, NamedPort, Namespace, Pod, Policy, Protocol};
-use crate::tables::{Attachment, IfIndex, Tables, Update};
+use crate::oracle::{self, Direction};
+use crate::tables::{Attachment, ClassId, IfIndex, SetId, Tables, Update};
 use ids::Key;
 use inputs::{Attached, Inputs};
 use state::State;
@@ -287,5 +288,27 @@ impl Compiler {
     #[must_use]
     pub fn interfaces(&self, pod: &Name) -> Vec<IfIndex> {
         self.inputs.interfaces(pod).collect()
+    }
+
+    /// Which directions of which endpoints have a set, by itself or behind another.
+    #[must_use]
+    pub fn holders(&self, set: SetId) -> Vec<(IfIndex, Direction)> {
+        self.state.holders(set)
+    }
+
+    /// The policies that isolate a pod in this direction.
+    #[must_use]
+    pub fn isolating(&self, pod: &Name, direction: Direction) -> Vec<&Policy> {
+        let Some(pod) = self.pod(pod) else {
+            return Vec::new();
+        };
+        let policies = self.inputs.policies(&pod.name.namespace);
+        let isolates = |policy: &&Arc<Policy>| oracle::isolating(policy, pod, direction).is_some();
+        policies.filter(isolates).map(|policy| &**policy).collect()
+    }
+
+    /// The addresses of a class, in no order.
+    pub fn addresses(&self, class: ClassId) -> impl Iterator<Item = IpAddr> {
+        self.state.addresses(class)
     }
 }

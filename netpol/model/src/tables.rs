@@ -111,7 +111,7 @@ pub enum Link {
     },
     /// By a port of a bridge.
     Bridged {
-        /// What tells it from other pods of its bridge, 1 to 0x3fff.
+        /// What tells it from other pods of its bridge, 1 to 0x1fff.
         slot: u16,
     },
 }

@@ -17,10 +17,12 @@
 //! }
 //! ```
 
+mod broken;
 mod maps;
 mod random;
 mod world;
 
+pub use broken::Mistake;
 pub use maps::{Ends, judge, verdict};
 pub use random::{packet_traffic, policy};
 pub use world::{Event, World};

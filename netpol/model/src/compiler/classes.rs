@@ -25,8 +25,8 @@ pub(crate) struct Known {
 pub(crate) struct Class {
     /// In order.
     pub(crate) atoms: Box<[AtomId]>,
-    /// How many addresses have it.
-    pub(crate) addresses: usize,
+    /// The addresses that have it.
+    pub(crate) addresses: HashSet<IpAddr>,
     /// In which epoch the last address left it.
     idle_since: u64,
 }
@@ -165,7 +165,7 @@ impl Classes {
         }
         let class = Class {
             atoms: atoms.into(),
-            addresses: 0,
+            addresses: HashSet::new(),
             idle_since: epoch,
         };
         self.known.insert(id, class);
@@ -185,14 +185,15 @@ impl Classes {
             None => self.addresses.remove(&address),
         };
         if let Some((id, class)) = class.and_then(|id| Some((id, self.known.get_mut(&id)?))) {
-            if class.addresses == 0 {
+            if class.addresses.is_empty() {
                 self.idle.remove(&(class.idle_since, id));
             }
-            class.addresses += 1;
+            class.addresses.insert(address);
         }
-        if let Some((id, class)) = before.and_then(|id| Some((id, self.known.get_mut(&id)?))) {
-            class.addresses -= 1;
-            if class.addresses == 0 {
+        let left = before.filter(|before| Some(*before) != class);
+        if let Some((id, class)) = left.and_then(|id| Some((id, self.known.get_mut(&id)?))) {
+            class.addresses.remove(&address);
+            if class.addresses.is_empty() {
                 class.idle_since = epoch;
                 self.idle.insert((epoch, id));
             }

@@ -36,8 +36,19 @@ impl Owner {
 /// than earlier ones, because the earlier pod may be gone without our knowing.
 #[derive(Debug, Clone)]
 struct Claims {
-    others: Vec<Owner>,
+    /// Hardly ever there: no address should be two pods'.
+    #[expect(
+        clippy::box_collection,
+        reason = "a vector takes 24 bytes of every address"
+    )]
+    others: Option<Box<Vec<Owner>>>,
     counts: Owner,
+}
+
+impl Claims {
+    fn others(&mut self) -> &mut Vec<Owner> {
+        self.others.get_or_insert_default()
+    }
 }
 
 /// All claims to addresses.
@@ -64,22 +75,22 @@ impl Owners {
     /// Makes a claim, or renews one in its place.
     pub(crate) fn claim(&mut self, address: IpAddr, owner: Owner) {
         let Some(claims) = self.0.get_mut(&address) else {
-            let others = Vec::new();
+            let others = None;
             let counts = owner;
             self.0.insert(address, Claims { others, counts });
             return;
         };
         if claims.counts.is(&owner) {
             claims.counts = owner;
-        } else if let Some(same) = claims.others.iter_mut().find(|one| one.is(&owner)) {
+        } else if let Some(same) = claims.others().iter_mut().find(|one| one.is(&owner)) {
             *same = owner;
         } else if claims.counts.is_attached() && !owner.is_attached() {
-            let attached = claims.others.iter().position(Owner::is_attached);
-            let at = attached.unwrap_or(claims.others.len());
-            claims.others.insert(at, owner);
+            let attached = claims.others().iter().position(Owner::is_attached);
+            let at = attached.unwrap_or(claims.others().len());
+            claims.others().insert(at, owner);
         } else {
             let before = std::mem::replace(&mut claims.counts, owner);
-            claims.others.push(before);
+            claims.others().push(before);
         }
     }
 
@@ -89,8 +100,8 @@ impl Owners {
             return;
         };
         if !claims.counts.is(owner) {
-            claims.others.retain(|one| !one.is(owner));
-        } else if let Some(before) = claims.others.pop() {
+            claims.others().retain(|one| !one.is(owner));
+        } else if let Some(before) = claims.others().pop() {
             claims.counts = before;
         } else {
             self.0.remove(&address);

@@ -23,7 +23,7 @@ use super::live::Sets;
 use super::sets::{Plan, Rules, RulesId};
 use crate::cluster::{Pod, Protocol, Sources};
 use crate::oracle::Direction;
-use crate::tables::{Address, ClassId, Endpoint, IfIndex, Link, Set, Update, Write};
+use crate::tables::{Address, ClassId, Endpoint, IfIndex, Link, Set, SetId, Update, Write};
 
 /// Host end and MAC addresses of both ends, of a routed pod of this node.
 pub(crate) type Local = Option<(IfIndex, [u8; 6], [u8; 6])>;
@@ -306,54 +306,35 @@ impl State {
         let (sets, classes) = (&mut self.sets, &mut self.classes);
         let stale = sets.remove_idle(self.epoch, classes, writes);
         while let Some((id, class)) = self.classes.take_idle(self.epoch) {
-            let cells = self
-                .sets
-                .cells_of_class(&self.classes, &class.atoms)
-                .into_keys();
-            writes.extend(cells.map(|set| Write::Cell(set, id, None)));
+            let cells = self.sets.cells_of_class(&self.classes, &class.atoms);
+            writes.extend(cells.into_keys().map(|set| Write::Cell(set, id, None)));
             self.classes.forget(class.atoms);
         }
-        let mut trimmed = BTreeMap::new();
-        for atom in &stale {
-            let known = self.classes.atoms.get(atom);
-            trimmed.extend(
-                known
-                    .iter()
-                    .flat_map(|known| &known.classes)
-                    .map(|id| (*id, *id)),
-            );
+        let known = stale.iter().filter_map(|atom| self.classes.atoms.get(atom));
+        let trimmed: BTreeSet<ClassId> = known
+            .flat_map(|known| known.classes.iter().copied())
+            .collect();
+        for class in trimmed {
+            self.trim(class, writes);
         }
-        self.trim(&mut trimmed, writes);
         self.classes.forget(stale);
     }
 
-    /// Gives addresses of these classes the ones without atoms that no set names. That changes no verdict.
-    fn trim(&mut self, trimmed: &mut BTreeMap<ClassId, ClassId>, writes: &mut Vec<Write>) {
-        for (id, to) in trimmed.iter_mut() {
-            let Some(class) = self.classes.known.get(id) else {
-                continue;
-            };
-            if class.addresses == 0 {
-                continue;
-            }
-            let mut atoms = class.atoms.to_vec();
-            atoms.retain(|atom| {
-                self.classes
-                    .atoms
-                    .get(atom)
-                    .is_some_and(|known| !known.sets.is_empty())
-            });
-            *to = self.class(atoms, writes);
-        }
-        trimmed.retain(|from, to| from != to);
-        if trimmed.is_empty() {
+    /// Gives the addresses of a class the one without atoms that no set names. That changes no verdict.
+    fn trim(&mut self, id: ClassId, writes: &mut Vec<Write>) {
+        let Some(class) = self.classes.known.get(&id) else {
+            return;
+        };
+        let mut addresses: Vec<IpAddr> = class.addresses.iter().copied().collect();
+        if addresses.is_empty() {
             return;
         }
-        let addresses = self.classes.addresses.iter();
-        let moved = addresses.filter_map(|(address, class)| Some((*address, *trimmed.get(class)?)));
-        let mut moved: Vec<(IpAddr, ClassId)> = moved.collect();
-        moved.sort_unstable();
-        for (address, class) in moved {
+        let mut atoms = class.atoms.to_vec();
+        let known = &self.classes.atoms;
+        atoms.retain(|atom| known.get(atom).is_some_and(|known| !known.sets.is_empty()));
+        let class = self.class(atoms, writes);
+        addresses.sort_unstable();
+        for address in addresses {
             self.classes.place(self.epoch, address, Some(class));
             writes.push(self.entry(address, class));
         }
@@ -370,6 +351,33 @@ impl State {
             cells: cells.sum(),
             ..self.sets.counts()
         }
+    }
+
+    /// Which directions of which endpoints have a set.
+    pub(crate) fn holders(&self, set: SetId) -> Vec<(IfIndex, Direction)> {
+        let has = |rules: Option<RulesId>| {
+            let live = rules.and_then(|rules| self.sets.get(rules));
+            live.is_some_and(|live| live.pieces.contains(&set))
+        };
+        let both = |(index, at): (&IfIndex, &At)| {
+            [
+                (*index, Direction::Ingress, at.ingress),
+                (*index, Direction::Egress, at.egress),
+            ]
+        };
+        let all = self.endpoints.iter().flat_map(both);
+        let holders = all.filter(|(.., rules)| has(*rules));
+        holders
+            .map(|(index, direction, _)| (index, direction))
+            .collect()
+    }
+
+    /// The addresses of a class.
+    pub(crate) fn addresses(&self, class: ClassId) -> impl Iterator<Item = IpAddr> {
+        let class = self.classes.known.get(&class);
+        class
+            .into_iter()
+            .flat_map(|class| class.addresses.iter().copied())
     }
 
     /// Whether there is nothing to write or to remove.

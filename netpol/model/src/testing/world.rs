@@ -165,7 +165,7 @@ impl World {
                 host_mac: [2, 0, 0, 0, 0, 2],
             }
         } else {
-            let slot = u16::try_from(self.made & 0x3fff).unwrap_or(0);
+            let slot = u16::try_from(self.made & 0x1fff).unwrap_or(0);
             Link::Bridged { slot }
         };
         let addresses = pod.addresses.clone();
