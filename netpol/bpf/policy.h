@@ -3,7 +3,7 @@
 #pragma once
 #include "carry.h"
 #include "flow.h"
-#include "packet.h"
+#include "parse.h"
 #include "report.h"
 #include "source.h"
 #include "verdict.h"

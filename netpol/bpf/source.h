@@ -3,7 +3,7 @@
 #pragma once
 #include "addr.h"
 #include "maps.h"
-#include "packet.h"
+#include "parse.h"
 
 #define DHCP_SERVER 67
 #define DHCP_CLIENT 68
