@@ -36,6 +36,9 @@ test: ## Run all tests: unit, kernel, chart, real cluster
 
 .PHONY: conformance
 conformance: lab image ## Run every [sig-network] conformance test of Kubernetes, and what takes long: outage, churn, change of mode
+	@echo "== conformance: 10,000 pods that send from their first instant under a policy"
+	@FAIRLEAD_POD_STARTS=10000 cargo test --quiet --package fairlead-agent --test policy -- --exact \
+	  leak::pods_that_send_from_their_first_instant_leak_nothing_and_lose_nothing_after_add
 	@echo "== conformance: 1,000 pods that come and go, all of upstream's tests of NetworkPolicy"
 	@echo "   that need no SCTP socket, a change of mode, ten minutes without API server, upstream's [sig-network]"
 	@echo "   conformance tests, and 10,000 Pod objects, in mode vxlan over two subnets: about an hour"
