@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -54,6 +55,8 @@ const OURS: &str = r#"
     nft 'add set inet fairlead ranges4 { type ipv4_addr ; flags interval ; }'
     nft add table inet fairlead-cni
     nft add table netdev fairlead-cni
+    nft add table inet fairlead-policy
+    nft 'add chain inet fairlead-policy input { type filter hook input priority filter ; }'
     nft add table netdev fairlead-guard
     nft add chain netdev fairlead-guard guard
     nft 'add chain netdev fairlead-guard fl0123456789ab { type filter hook ingress device fl0123456789ab priority -499 ; }'
@@ -96,6 +99,7 @@ impl Node {
             "etc/cni/net.d/20-lan.conflist",
             r#"{"plugins": [{"type": "fairlead-bridge"}]}"#,
         );
+        node.write("sys/fs/bpf/other", "");
         node.write("opt/cni/bin/bridge", "the reference plugin");
         node.write("var/lib/cni/networks/other/10.9.0.5", "c9\r\neth0");
         node.write("var/lib/cni/networks/dnsmasq.leases", "1764");
@@ -117,6 +121,11 @@ impl Node {
         self.write("var/lib/cni/networks/fairlead.leases", "FLLEASE\n…");
         self.write("run/fairlead/node.json", "{}");
         self.write("run/fairlead/agent.lock", "");
+        self.write("run/fairlead/policy.key", "…");
+        self.write("run/fairlead/attachments/fl0123456789ab.json", "{}");
+        // Its file stays when the agent is gone.
+        drop(UnixListener::bind(self.path("run/fairlead/policy.sock")).unwrap());
+        self.write("sys/fs/bpf/fairlead/v1/cells", "");
     }
 
     fn path(&self, below: &str) -> PathBuf {
@@ -178,7 +187,8 @@ fn list(folder: &Path, found: &mut BTreeMap<PathBuf, Vec<u8>>) {
             list(&path, found);
             found.insert(path, Vec::new());
         } else {
-            found.insert(path.clone(), fs::read(&path).unwrap());
+            // A socket cannot be read.
+            found.insert(path.clone(), fs::read(&path).unwrap_or_default());
         }
     }
 }
@@ -306,7 +316,7 @@ fn what_cannot_be_removed_is_told_and_the_rest_goes() {
         );
         assert!(errors.contains(&line), "{errors}");
     }
-    assert!(told.ends_with("\n10 removed\n"), "{told}");
+    assert!(told.ends_with("\n15 removed\n"), "{told}");
     assert_eq!(before.diff(&Snapshot::of(&node.ns).unwrap()), "");
     assert!(!node.path("run/fairlead").exists());
 }

@@ -6,3 +6,4 @@
 )]
 
 mod cleanup;
+mod policy;
