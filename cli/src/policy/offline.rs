@@ -23,9 +23,7 @@ pub(super) fn explain(objects: &Objects, packet: &Explain) -> Result<Explained, 
         if let oracle::Side::Pod(name, address) = side
             && address.is_unspecified()
         {
-            text += &format!(
-                "{name} has no address in the files: a rule with an ipBlock may say otherwise of it\n"
-            );
+            text.push_str(&no_address(name));
         }
     }
     Ok(Explained {
@@ -33,6 +31,10 @@ pub(super) fn explain(objects: &Objects, packet: &Explain) -> Result<Explained, 
         text,
         data: serde_json::to_value(&explanation).map_err(|error| CliError::Output(error.into()))?,
     })
+}
+
+fn no_address(pod: &Name) -> String {
+    format!("{pod} has no address in the files: a rule with an ipBlock may say otherwise of it\n")
 }
 
 fn asked(side: &Side) -> Asked {

@@ -33,10 +33,8 @@ fn programs_and_maps_go_and_filters_of_others_stay() {
     };
     // The agent ends, what it made stays.
     ns.run(|| {
-        Datapath::open(&config)
-            .unwrap()
-            .attach_wire(link.0)
-            .unwrap()
+        let mut datapath = Datapath::open(&config).unwrap();
+        datapath.attach_wire(link.0).unwrap();
     })
     .unwrap();
     ns.output("sh", &["-ec", FOREIGN]).unwrap();
