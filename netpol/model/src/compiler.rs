@@ -245,11 +245,22 @@ impl Compiler {
         self.started && self.state.is_settled()
     }
 
-    /// What the maps hold once all updates are written, made from nothing, for a resync. Take and write the update
-    /// before; what it leaves to remove is not in here.
+    /// What the maps hold once all writes are made, for a resync: those of updates that were taken, and those of the
+    /// next. Take that one before and drop it, or write it. Until the first is taken all is worked out anew.
     #[must_use]
     pub fn tables(&self) -> Tables {
-        scratch::tables(&self.state.key, &self.inputs)
+        if self.started {
+            self.state.tables()
+        } else {
+            scratch::tables(&self.state.key, &self.inputs)
+        }
+    }
+
+    /// The pod that has an address, as far as this node knows.
+    #[must_use]
+    pub fn owner(&self, address: IpAddr) -> Option<&Pod> {
+        let (pod, _) = self.inputs.owner(address)?;
+        pod.map(|pod| &**pod)
     }
 
     /// How much there is.

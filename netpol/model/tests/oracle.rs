@@ -17,13 +17,13 @@ fn compare(seed: u64, packets: usize, change: impl Fn(&mut Tables)) -> Result<us
     let mut passed = 0;
     for _ in 0..packets {
         let packet = world.packet(&mut random);
-        let passes = judge(&tables, &world.ends(&packet));
-        if passes != world.allows(&packet) {
+        let allowed = judge(&tables, &world.ends(&packet));
+        if allowed != world.allows(&packet) {
             return Err(format!(
-                "seed {seed}: {packet:?} passes: {passes}, {world:#?}"
+                "seed {seed}: {packet:?} allowed: {allowed}, {world:#?}"
             ));
         }
-        passed += usize::from(passes);
+        passed += usize::from(allowed);
     }
     Ok(passed)
 }

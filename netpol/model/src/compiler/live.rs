@@ -7,7 +7,7 @@ use super::atoms::AtomId;
 use super::classes::Classes;
 use super::ports::Partition;
 use super::sets::{Piece, Plan, RulesId};
-use crate::tables::{ClassId, Mask, PortsId, Set, SetId, Write};
+use crate::tables::{ClassId, Mask, PortsId, Set, SetId, Tables, Write};
 
 /// Rules, and the sets that they make.
 #[derive(Debug)]
@@ -220,6 +220,21 @@ impl Sets {
             }
         }
         cells
+    }
+
+    /// Adds the entries of all sets but their cells.
+    pub(crate) fn write(&self, tables: &mut Tables) {
+        for Kept { piece, behind, .. } in self.pieces.values() {
+            let set = piece.set;
+            tables.pages.extend(piece.pages.iter().cloned());
+            let prefixes = piece.prefixes.iter();
+            tables
+                .prefixes
+                .extend(prefixes.map(|(prefix, mask)| ((set.id, *prefix), *mask)));
+            if *behind > 0 {
+                tables.sets.insert(set.id, set);
+            }
+        }
     }
 
     pub(crate) fn counts(&self) -> Counts {

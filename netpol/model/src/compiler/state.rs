@@ -23,7 +23,7 @@ use super::live::Sets;
 use super::sets::{Plan, Rules, RulesId};
 use crate::cluster::{Pod, Protocol, Sources};
 use crate::oracle::Direction;
-use crate::tables::{Address, ClassId, Endpoint, IfIndex, Link, Set, SetId, Update, Write};
+use crate::tables::{Address, ClassId, Endpoint, IfIndex, Link, Set, SetId, Tables, Update, Write};
 
 /// Host end and MAC addresses of both ends, of a routed pod of this node.
 pub(crate) type Local = Option<(IfIndex, [u8; 6], [u8; 6])>;
@@ -338,6 +338,29 @@ impl State {
             self.classes.place(self.epoch, address, Some(class));
             writes.push(self.entry(address, class));
         }
+    }
+
+    /// What stands in the maps once all pending writes are made.
+    pub(crate) fn tables(&self) -> Tables {
+        let mut tables = Tables::default();
+        self.sets.write(&mut tables);
+        for (id, class) in &self.classes.known {
+            let cells = self
+                .sets
+                .cells_of_class(&self.classes, &class.atoms)
+                .into_iter();
+            tables
+                .cells
+                .extend(cells.map(|(set, mask)| ((set, *id), mask)));
+        }
+        for (address, class) in &self.classes.addresses {
+            tables.write(&self.entry(*address, *class));
+        }
+        let endpoints = self.endpoints.iter();
+        tables.endpoints = endpoints
+            .map(|(index, at)| (*index, at.endpoint.clone()))
+            .collect();
+        tables
     }
 
     pub(crate) fn counts(&self) -> Counts {
