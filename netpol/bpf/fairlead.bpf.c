@@ -70,10 +70,10 @@ int from_pod(struct __sk_buff *skb)
 
 	/* The pod may have written there. */
 	carry(skb, 0);
+	parse_packet(skb, &p);
 	from.pod = endpoint_of(from.ifindex);
 	if (!from.pod)
 		return drop(&p, NULL, from.ifindex, REASON_STARTING);
-	parse_packet(skb, &p);
 	reason = check_departure(skb, from.pod, &p);
 	if (reason)
 		return drop(&p, NULL, from.ifindex, reason);
@@ -103,11 +103,11 @@ int to_pod(struct __sk_buff *skb)
 	struct sender sender;
 	enum reason reason;
 
+	parse_packet(skb, &p);
 	to.pod = endpoint_of(to.ifindex);
 	if (!to.pod)
 		return drop(&p, NULL, to.ifindex, REASON_STARTING);
 	find_sender(skb, &sender);
-	parse_packet(skb, &p);
 	if (p.kind == PACKET_MALFORMED)
 		return drop(&p, NULL, to.ifindex, REASON_MALFORMED);
 	if (sender.ifindex != to.ifindex) {

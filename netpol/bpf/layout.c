@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
-/* What layout.h comes to, for the test that compares datapath/src/layout.rs with it. Never loaded. */
+/* What layout.h comes to. Never loaded: a test compares datapath/src/layout.rs with it. */
 #include <stddef.h>
 
 #include "layout.h"
@@ -9,10 +9,12 @@ struct record {
 	__u64 value;
 };
 
-/* clang-format off: it would take the names for directives. */
+/* The formatter takes the names for directives. */
+/* clang-format off */
 #define SIZE(type) { #type, sizeof(struct type) }
 #define OFFSET(type, field) { #type "." #field, offsetof(struct type, field) }
 #define NUMBER(name) { #name, name }
+/* clang-format on */
 
 const struct record records[] __attribute__((section("layout"))) = {
 	SIZE(addr),

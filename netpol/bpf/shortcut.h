@@ -50,6 +50,9 @@ static __always_inline bool ends_agree(struct end *from, struct end *to, const s
 	if (from->flow) {
 		if (!from->flow->shortcut)
 			return false;
+		/* Another pod may have the address of the one that opened it by now. */
+		if (from->flow->opener == SIDE_REMOTE && from->flow->from != to->ifindex)
+			return false;
 		opener = !from->flow->opener;
 		flow_open(to, opener, from->ifindex);
 		find_end(to, p, SIDE_REMOTE);

@@ -137,6 +137,19 @@ fn an_entry_that_was_evicted_is_made_anew_from_the_other_end() {
 }
 
 #[test]
+fn an_answer_to_a_pod_that_is_gone_does_not_reach_the_next_with_its_address() {
+    let mut node = node();
+    for (from, segment) in [(A, there(SYN)), (B, back(SYN | ACK)), (A, there(ACK))] {
+        assert_eq!(node.send(from, &segment).code, REDIRECT);
+    }
+    node.pod(C, DENY, OPEN);
+    node.change(C, |c| c.ip4 = v4(A).into());
+    node.address(v4(A), class(C), C);
+    assert_eq!(node.send(B, &back(ACK)).code, PASS);
+    assert!(!node.reaches(B, C, &back(ACK)));
+}
+
+#[test]
 fn udp_takes_it_once_the_receiver_saw_that_no_nat_was_there() {
     let mut node = node();
     for of in [v4, v6] {
