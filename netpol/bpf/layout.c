@@ -9,12 +9,11 @@ struct record {
 	__u64 value;
 };
 
-/* The formatter takes the names for directives. */
+/* The formatter takes the names for directives and the list for arguments. */
 /* clang-format off */
 #define SIZE(type) { #type, sizeof(struct type) }
 #define OFFSET(type, field) { #type "." #field, offsetof(struct type, field) }
 #define NUMBER(name) { #name, name }
-/* clang-format on */
 
 const struct record records[] __attribute__((section("layout"))) = {
 	SIZE(addr),
