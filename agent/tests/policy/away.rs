@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use fairlead_cni_netlink::Family;
 use fairlead_e2e_lab::{Failure, Named, PodObject, Policed, TcpTalk};
 
+use crate::bridge::bridged;
 use crate::stage::{
     CLIENT, CLIENTS_IN, OTHER, SERVER, assert_closed, assert_open, cluster, direct, net, programs,
     wait_closed, wait_open,
@@ -115,6 +116,29 @@ fn pods_that_start_allowed_keep_what_is_allowed_when_the_agent_knows_them() -> R
     // It was opened by the pod itself: what comes back is no news.
     out.say()?;
     assert_open(&client, &server)?;
+    Ok(())
+}
+
+#[test]
+fn bridged_pods_start_without_the_agent_as_routed_ones_do() -> Result<()> {
+    for (away, open) in [("deny", false), ("allow", true)] {
+        let mut policed = cluster("direct", 1, &format!("onAgentAway: {away}"))?;
+        policed.apply("shop/in", CLIENTS_IN)?;
+        let server = bridged(&policed, "shop/server", SERVER)?;
+        kill(&mut policed, 0)?;
+        let client = bridged(&policed, "shop/client", CLIENT)?;
+        let other = bridged(&policed, "shop/other", OTHER)?;
+        match open {
+            true => assert_open(&client, &other)?,
+            false => assert_closed(&client, &other)?,
+        }
+        // Whom the agent knew before it knows still.
+        assert_closed(&client, &server)?;
+        policed.start(0)?;
+        wait_open(&client, &server)?;
+        wait_open(&other, &client)?;
+        assert_closed(&other, &server)?;
+    }
     Ok(())
 }
 

@@ -27,7 +27,7 @@ fn conf(policed: &Policed) -> Result<Value> {
     }))
 }
 
-fn bridged(policed: &Policed, path: &str, labels: &[(&str, &str)]) -> Result<Named> {
+pub(crate) fn bridged(policed: &Policed, path: &str, labels: &[(&str, &str)]) -> Result<Named> {
     policed.start_pod(0, PodObject::new(path, labels), conf(policed)?)
 }
 

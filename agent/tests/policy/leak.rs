@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::stage::{CLIENT, DENY_IN, OTHER, SERVER, direct, wait_closed, wait_open};
 
-/// How many pods start, unless [`STARTS`] says.
+/// How many pods start, unless [`STARTS`] says, and how many agents know at once.
 const FEW: u32 = 500;
 
 /// The environment's word for it.
@@ -91,14 +92,14 @@ impl Stage {
         })
     }
 
-    /// Objects of so many clients, all bound, none with an address yet.
-    fn bind(&self, count: u32) -> Result<Vec<PodObject>> {
+    /// Objects of clients with these numbers, all bound, none with an address yet.
+    fn bind(&self, numbers: Range<u32>) -> Result<Vec<PodObject>> {
         let object = |number| PodObject {
             node: "n0".to_owned(),
             phase: "Pending".to_owned(),
             ..PodObject::new(&format!("shop/c{number}"), CLIENT)
         };
-        let objects: Vec<PodObject> = (0..count).map(object).collect();
+        let objects: Vec<PodObject> = numbers.map(object).collect();
         let items: Vec<Value> = objects.iter().map(PodObject::to_json).collect();
         let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
         self.policed
@@ -107,7 +108,7 @@ impl Stage {
             .write("clients", &list.to_string())?;
         // With the three that are there already.
         let agent = self.policed.agent(0)?;
-        agent.wait_metric("fairlead_policy_pods", i64::from(count) + 3)?;
+        agent.wait_metric("fairlead_policy_pods", i64::try_from(objects.len())? + 3)?;
         Ok(objects)
     }
 
@@ -164,16 +165,19 @@ fn starts() -> Result<u32> {
 #[test]
 fn pods_that_send_from_their_first_instant_leak_nothing_and_lose_nothing_after_add() -> Result<()> {
     let stage = Stage::new()?;
-    let objects = stage.bind(starts()?)?;
     let conf = stage.policed.plugin(0)?;
     let caught = [stage.caught(Family::V4)?, stage.caught(Family::V6)?];
     let targets = [stage.targets(Family::V4)?, stage.targets(Family::V6)?];
-    for (number, object) in (0..).zip(&objects) {
-        // One family each: two senders would be in each other's way.
-        let family = number as usize % 2;
-        stage
-            .start(number, object, &conf, &caught[family], &targets[family])
-            .with_context(|| format!("log:\n{}", tail(&stage.policed)))?;
+    let starts = starts()?;
+    for first in (0..starts).step_by(FEW as usize) {
+        let numbers = first..starts.min(first + FEW);
+        for (number, object) in numbers.clone().zip(stage.bind(numbers)?) {
+            // One family each: two senders would be in each other's way.
+            let family = number as usize % 2;
+            stage
+                .start(number, &object, &conf, &caught[family], &targets[family])
+                .with_context(|| format!("log:\n{}", tail(&stage.policed)))?;
+        }
     }
     for (at, family) in caught.iter().zip(Family::ALL) {
         for (name, catch) in [("near", &at.near), ("far", &at.far), ("node", &at.node)] {

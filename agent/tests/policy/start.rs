@@ -1,7 +1,10 @@
 //! A pod starts under its policy.
 
+use std::net::{IpAddr, UdpSocket};
+
 use anyhow::Result;
-use fairlead_e2e_lab::{LIMIT, PodObject, wait_until};
+use fairlead_cni_netlink::Family;
+use fairlead_e2e_lab::{Heard, LIMIT, PodObject, ip, wait_until};
 
 use crate::stage::{
     CLIENT, CLIENTS_IN, CLIENTS_OUT, DENY_IN, DENY_OUT, MODES, OTHER, SERVER, assert_closed,
@@ -127,4 +130,48 @@ fn a_pod_always_reaches_itself() -> Result<()> {
     wait_closed(&other, &pod)?;
     assert_open(&pod, &pod)?;
     Ok(())
+}
+
+#[test]
+fn a_pod_sends_from_its_own_addresses_alone_unless_it_may_send_from_more() -> Result<()> {
+    let policed = direct(1)?;
+    let server = policed.pod(0, "shop/server", OTHER)?;
+    let mut pod = policed.pod(0, "shop/router", OTHER)?;
+    wait_open(&pod, &server)?;
+    for (family, source) in [(Family::V4, "10.99.0.1"), (Family::V6, "fd00:99::1")] {
+        ip(&pod.ns, &format!("address add {source} dev lo"))?;
+        let heard = Heard::new(&server.ns, 9)?;
+        let to = (server.ip(family)?, 9);
+        let send = |from: &str| {
+            let from: IpAddr = from.parse()?;
+            let socket = pod.ns.run(|| UdpSocket::bind((from, 0)))??;
+            socket.send_to(b"from elsewhere", to)?;
+            anyhow::Ok(())
+        };
+        send(source)?;
+        // Both leave in order by the same link.
+        wait_until(LIMIT, "its own are let through", || {
+            send(&pod.ip(family)?.to_string())?;
+            Ok(heard.count()? > 0)
+        })?;
+        let before = heard.count()?;
+        for _ in 0..10 {
+            send(source)?;
+        }
+        assert_eq!(heard.count()?, before, "{family}");
+    }
+    let agent = policed.agent(0)?;
+    let dropped = "fairlead_policy_dropped_packets_total{hook=\"from-pod\",reason=\"source\"}";
+    assert!(agent.metric(dropped)? >= 22);
+    pod.object.annotations = vec![(
+        "policy.fairlead.io/allowed-sources".to_owned(),
+        "10.99.0.0/24,fd00:99::1/128".to_owned(),
+    )];
+    policed.tell(&pod.object)?;
+    let heard = Heard::new(&server.ns, 10)?;
+    let socket = pod.ns.run(|| UdpSocket::bind(("fd00:99::1", 0)))??;
+    wait_until(LIMIT, "what it may send from is let through", || {
+        socket.send_to(b"from elsewhere", (server.ip(Family::V6)?, 10))?;
+        Ok(heard.count()? > 0)
+    })
 }

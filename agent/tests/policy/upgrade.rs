@@ -48,7 +48,9 @@ fn replace(policed: &mut Policed, node: usize) -> Result<()> {
     let agent = policed.agent(node)?;
     agent.wait_ready()?;
     let log = agent.log();
-    let last = log.lines().rfind(|line| line.contains("policy programs loaded"));
+    let last = log
+        .lines()
+        .rfind(|line| line.contains("policy programs loaded"));
     let replaced = last.is_some_and(|line| line.contains("found=OtherPrograms"));
     ensure!(replaced, "{last:?}");
     Ok(())
