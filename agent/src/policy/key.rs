@@ -40,7 +40,7 @@ mod tests {
         let first = of_node(dir.path());
         assert_eq!(of_node(dir.path()), first);
         assert_ne!(first, [0; 32]);
-        std::fs::write(dir.path().join(NAME), "short").unwrap();
+        std::fs::write(dir.path().join(POLICY_KEY), "short").unwrap();
         assert_ne!(of_node(dir.path()), first);
     }
 }

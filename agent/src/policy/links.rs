@@ -177,8 +177,8 @@ pub(super) fn set_bridges(
         .chain(gone.map(|link| (*link, false)));
     let set = changes.map(|(link, bridge)| datapath.set_bridge(link, bridge));
     let errors = set.filter_map(Result::err).collect();
-    let names = wanted.values().map(|link| link.name.clone());
-    (names.collect(), errors)
+    let found = wanted.values().map(|link| link.name.clone());
+    (found.collect(), errors)
 }
 
 /// `None` for a link that nothing is judged at. A pair that the plugin has just made is down until it has asked for

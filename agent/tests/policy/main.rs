@@ -1,7 +1,11 @@
 //! `NetworkPolicy` on the real kernel: agents, the plugin and the programs in nodes behind a router.
 
+mod answers;
+mod api;
 mod away;
 mod bridge;
+mod conditions;
+mod kubernetes;
 mod leak;
 mod life;
 mod node;
