@@ -16,6 +16,10 @@ pub(super) fn text(status: &Status) -> String {
     row("link", link(status.link.as_ref()));
     row("ingress", isolation(&status.ingress));
     row("egress", isolation(&status.egress));
+    if let Some(link) = &status.link {
+        let whose = "by these rules, of all pods here that have the same";
+        row("dropped", format!("{} packets, {whose}", link.drops));
+    }
     for trouble in &status.troubles {
         row("trouble", trouble.clone());
     }
@@ -38,10 +42,7 @@ fn link(link: Option<&LinkStatus>) -> String {
         (true, false) => "nothing passes: the agent does not know the pod yet",
         (false, _) => "NOT ENFORCED: its programs are missing, the agent puts them back",
     };
-    format!(
-        "{} ({}), {state}, {} packets dropped",
-        link.host_link, link.if_index, link.drops
-    )
+    format!("{} ({}), {state}", link.host_link, link.if_index)
 }
 
 fn isolation(direction: &Isolation) -> String {
@@ -89,9 +90,10 @@ mod tests {
             "pod       shop/web-0\n\
              node      n1\n\
              address   10.244.1.5, fd00::5\n\
-             link      fl0123456789ab (7), enforced, 3 packets dropped\n\
+             link      fl0123456789ab (7), enforced\n\
              ingress   only what one of these allows: shop/deny, shop/web\n\
              egress    everything passes: no policy selects the pod\n\
+             dropped   3 packets, by these rules, of all pods here that have the same\n\
              trouble   map cells is full\n"
         );
         status.link = None;

@@ -255,7 +255,7 @@ pub struct LinkStatus {
     pub programs: bool,
     /// Whether the pod's policy is known; else nothing passes.
     pub known: bool,
-    /// Packets dropped at this link.
+    /// Packets that the pod's rules dropped, of all pods here that have the same.
     #[serde(default)]
     pub drops: u64,
 }

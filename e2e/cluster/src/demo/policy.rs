@@ -53,8 +53,9 @@ pub(super) fn all(workload: &Workload<'_>, report: &mut Report<'_>) {
             Ok(String::new())
         },
     );
-    report.step("policy: explained, and seen as it happens", || {
+    report.step("policy: told, explained, and seen as it happens", || {
         let cast = cast(workload)?;
+        told(workload, &cast)?;
         explained(workload, &cast, false)?;
         dropped(workload, &cast)
     });
@@ -186,6 +187,21 @@ fn from_node(workload: &Workload<'_>, to: &Pod, family: usize) -> Result<()> {
 fn url(pod: &Pod, family: usize) -> Result<String> {
     let address = std::net::SocketAddr::new(address(pod, family)?.parse()?, PORT);
     Ok(format!("http://{address}/hostname"))
+}
+
+/// The agent of the server's node says that the server is isolated.
+fn told(workload: &Workload<'_>, cast: &Cast<'_>) -> Result<()> {
+    let server = format!("{NAMESPACE}/{}", cast.server.name);
+    let status = ["policy", "status", &server, "-o", "json"];
+    let mut command = fairlead(workload.cluster, &cast.server.node, &status)?;
+    let status: Value = serde_json::from_str(&this::output(&mut command, "")?)?;
+    let enforced = ["programs", "known"].map(|key| status["link"][key].as_bool());
+    ensure!(
+        enforced == [Some(true); 2]
+            && status["ingress"]["policies"] == json!([format!("{NAMESPACE}/deny")]),
+        "its status is {status}"
+    );
+    Ok(())
 }
 
 /// The agent of the server's node says which policy decides.
