@@ -157,9 +157,8 @@ impl Datapath {
         self.content.apply(update)
     }
 
-    /// Brings the maps to `tables`, whatever is in them: writes only what is different. Between writes a packet
-    /// may be judged by a new set and an old class, and dropped though both states allow it; it is never let
-    /// through though neither does.
+    /// Brings the maps to `tables`, whatever is in them: writes only what is different, in such an order that what
+    /// both states allow passes meanwhile, and what neither does never.
     pub fn resync(&mut self, tables: &Tables) -> Result<Applied, DatapathError> {
         self.content.resync(tables)
     }

@@ -6,10 +6,12 @@
 
 mod endpoints;
 mod missing;
+mod resync;
+mod standing;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use fairlead_netpol_model::tables::{Endpoint, IfIndex, Set, SetId, Tables, Update, Write};
+use fairlead_netpol_model::tables::{Endpoint, IfIndex, Set, SetId, Update, Write};
 use missing::Missing;
 
 use crate::encode;
@@ -129,59 +131,6 @@ impl Content {
         Ok(())
     }
 
-    /// Brings the maps to `tables`.
-    pub(crate) fn resync(&mut self, tables: &Tables) -> Result<Applied, DatapathError> {
-        self.applied = Applied::default();
-        self.missing = Missing::default();
-        self.sets.clone_from(&tables.sets);
-        self.endpoints.clone_from(&tables.endpoints);
-        self.read_endpoints()?;
-
-        let mut pages = self.maps.ports.dump()?;
-        let mut sets = self.maps.sets.dump()?;
-        let mut cells = self.maps.cells.dump()?;
-        let mut prefixes = self.maps.prefixes.dump()?;
-        let mut addresses = self.maps.addresses.dump()?;
-
-        // What nobody refers to yet.
-        for (key, page) in &tables.pages {
-            if pages.remove(&encode::page_key(key)) != Some(encode::page(page)) {
-                self.write(&Write::Page(*key, Some(page.clone())))?;
-            }
-        }
-        for (id, set) in &tables.sets {
-            if sets.remove(&id.0) != Some(encode::direction(set)) {
-                self.write(&Write::Set(*id, Some(*set)))?;
-            }
-        }
-        for ((set, class), mask) in &tables.cells {
-            if cells.remove(&encode::cell_key(*set, *class)) != Some(*mask) {
-                self.write(&Write::Cell(*set, *class, Some(*mask)))?;
-            }
-        }
-        for ((set, network), mask) in &tables.prefixes {
-            if prefixes.remove(&encode::prefix_key(*set, network)) != Some(*mask) {
-                self.write(&Write::Prefix(*set, *network, Some(*mask)))?;
-            }
-        }
-        // What changes verdicts.
-        for (ip, address) in &tables.addresses {
-            if addresses.remove(&(*ip).into()) != Some(encode::address(address)) {
-                self.write(&Write::Address(*ip, Some(*address)))?;
-            }
-        }
-        self.refresh()?;
-        // What nobody refers to any more.
-        self.remove_strangers()?;
-        remove_all(&mut self.maps.addresses, &addresses, &mut self.applied)?;
-        remove_all(&mut self.maps.cells, &cells, &mut self.applied)?;
-        remove_all(&mut self.maps.prefixes, &prefixes, &mut self.applied)?;
-        remove_all(&mut self.maps.sets, &sets, &mut self.applied)?;
-        remove_all(&mut self.maps.ports, &pages, &mut self.applied)?;
-        self.settle()?;
-        Ok(self.applied)
-    }
-
     /// Writes again what did not fit, where there may be room by now.
     fn settle(&mut self) -> Result<(), DatapathError> {
         let room = self.applied.removed > 0 && !self.full().is_empty();
@@ -294,12 +243,4 @@ fn remove<S: Store>(
         applied.removed += 1;
     }
     Ok(())
-}
-
-fn remove_all<S: Store>(
-    table: &mut Table<S>,
-    rest: &HashMap<S::Key, S::Value>,
-    applied: &mut Applied,
-) -> Result<(), DatapathError> {
-    rest.keys().try_for_each(|key| remove(table, key, applied))
 }

@@ -37,7 +37,7 @@ fn a_restart_writes_nothing() {
 fn what_is_not_wanted_any_more_is_removed_and_what_is_different_written() {
     let bench = Bench::new();
     let mut datapath = bench.open();
-    let mut tables = bench.tables([(Some(ALLOWING), None), (None, None)]);
+    let mut tables = bench.open_tables();
     datapath.resync(&tables).unwrap();
     let [one, other] = &bench.pods;
     tables.endpoints.remove(&one.host_end);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fairlead_e2e_lab::{Flow, LIMIT, Namespace, can_reach_udp, serve_echo, wait_reach, wait_until};
 use fairlead_netpol_datapath::{Datapath, Found, Hook, MapName, Reason};
-use fairlead_netpol_model::tables::{Set, Update, Write};
+use fairlead_netpol_model::tables::{Address, ClassId, Set, SetId, Update, Write};
 
 use crate::bench::{ALLOWING, Bench, packets};
 
@@ -257,4 +257,48 @@ fn flows_move_along_into_maps_of_another_size() {
     from_server.write_all(b"tell").unwrap();
     from_client.read_exact(&mut [0; 4]).unwrap();
     assert_eq!(dropped(&new), 0);
+}
+
+#[test]
+fn maps_are_brought_to_other_ids_under_load_and_nothing_is_lost() {
+    let mut bench = Bench::new();
+    (bench.config.sizes.addresses, bench.config.sizes.cells) = (16_384, 1024);
+    let mut datapath = bench.open();
+    // The same policy by other numbers, as another version might have them, and thousands of pods between the
+    // writes of the two that talk.
+    let mut states =
+        [(SetId(0x11), ClassId(0x21)), (SetId(0x12), ClassId(0x22))].map(|(id, class)| {
+            let set = Set { id, ..ALLOWING };
+            let mut tables = bench.tables([(None, Some(set)), (Some(set), None)]);
+            tables.cells = [((id, class), 1)].into();
+            for number in 0..8192_u16 {
+                let [high, low] = number.to_be_bytes();
+                let elsewhere = Address { class, local: None };
+                tables
+                    .addresses
+                    .insert([10, 64, high, low].into(), elsewhere);
+            }
+            for pod in &bench.pods {
+                tables.addresses.insert(pod.ip, pod.address(class));
+            }
+            tables
+        });
+    datapath.resync(&states[0]).unwrap();
+    for pod in &bench.pods {
+        datapath.attach_pod(pod.host_end).unwrap();
+    }
+    bench.set_up();
+    let [client, server] = &bench.pods;
+    let flow = Flow::start(&client.ns, &server.ns, server.ip, 9).unwrap();
+    flow.wait_arrived(100, LIMIT).unwrap();
+    let before = dropped(&datapath);
+    for _ in 0..6 {
+        states.reverse();
+        let applied = datapath.resync(&states[0]).unwrap();
+        assert!(applied.written > 8192);
+        assert_eq!(datapath.resync(&states[0]).unwrap().written, 0);
+        flow.wait_arrived(10, LIMIT).unwrap();
+    }
+    assert_eq!(dropped(&datapath), before);
+    assert_eq!(flow.finish().unwrap().lost(), 0);
 }
