@@ -22,6 +22,8 @@ pub(crate) struct Attached {
 pub(crate) struct Inputs {
     pub(crate) cluster: Cluster,
     pub(crate) attached: BTreeMap<IfIndex, Attached>,
+    /// The interfaces of each pod that has one.
+    by_pod: BTreeMap<Name, BTreeSet<IfIndex>>,
     pub(crate) owners: Owners,
     pub(crate) numbers: PortNumbers,
 }
@@ -67,7 +69,8 @@ impl Inputs {
 
     /// The addresses that a pod has, by its status and by what is attached.
     pub(crate) fn addresses_of(&self, pod: &Arc<Pod>) -> impl Iterator<Item = IpAddr> {
-        let attached = self.attached.values().filter(|at| at.pod == pod.name);
+        let attached = self.interfaces(&pod.name);
+        let attached = attached.filter_map(|index| self.attached.get(&index));
         let attached = attached.flat_map(|at| &at.attachment.addresses);
         let addresses: BTreeSet<IpAddr> = pod.addresses.iter().chain(attached).copied().collect();
         let is_owner = |address: &IpAddr| {
@@ -94,9 +97,8 @@ impl Inputs {
     }
 
     /// Interfaces that a pod is attached to.
-    pub(crate) fn interfaces<'a>(&'a self, pod: &'a Name) -> impl Iterator<Item = IfIndex> + 'a {
-        let here = self.attached.iter().filter(|(_, at)| at.pod == *pod);
-        here.map(|(index, _)| *index)
+    pub(crate) fn interfaces(&self, pod: &Name) -> impl Iterator<Item = IfIndex> {
+        self.by_pod.get(pod).into_iter().flatten().copied()
     }
 
     /// Replaces, adds or removes a pod. Returns the addresses that may have another owner or class now.
@@ -138,12 +140,17 @@ impl Inputs {
     ) -> BTreeSet<IpAddr> {
         let mut touched = BTreeSet::new();
         if let Some(before) = self.attached.remove(&index) {
+            let left = self.by_pod.get_mut(&before.pod);
+            if left.is_some_and(|left| left.remove(&index) && left.is_empty()) {
+                self.by_pod.remove(&before.pod);
+            }
             for address in &before.attachment.addresses {
                 self.owners.withdraw(*address, &Owner::Attached(index));
                 touched.insert(*address);
             }
         }
         if let Some(at) = at {
+            self.by_pod.entry(at.pod.clone()).or_default().insert(index);
             self.attached.insert(index, at);
             touched.extend(self.claim_attached(index));
         }
