@@ -17,7 +17,7 @@ const REPLACED: usize = 100;
 /// How long to wait for what is not to come.
 const SHORT: Duration = Duration::from_secs(2);
 
-/// All that was dropped, for whatever reason.
+/// All that was dropped, for whatever reason; at first what the kernel sends on links that nobody has spoken of.
 fn dropped(datapath: &Datapath) -> u64 {
     let drops = datapath.drops().unwrap();
     let drops = drops.iter().filter(|drops| drops.reason != Reason::Allowed);
@@ -148,6 +148,7 @@ fn programs_are_replaced_under_load_and_nothing_is_lost() {
     // The client answers nobody but whom it asked, the server only the client.
     let tables = bench.tables([(Some(Set::DENY), None), (Some(ALLOWING), Some(Set::DENY))]);
     first.resync(&tables).unwrap();
+    let before = dropped(&first);
     // The same maps, but programs loaded anew, as by another version.
     std::fs::remove_file(first.node_program()).unwrap();
     let mut second = bench.open();
@@ -194,7 +195,7 @@ fn programs_are_replaced_under_load_and_nothing_is_lost() {
     });
     assert!(asked > 0 && connected > 0);
     assert_eq!(flow.finish().unwrap().lost(), 0);
-    assert_eq!(dropped(&first), 0);
+    assert_eq!(dropped(&first), before);
 }
 
 #[test]
@@ -202,6 +203,7 @@ fn maps_are_replaced_under_load_and_nothing_is_lost() {
     let (mut bench, mut old) = Bench::up();
     let tables = bench.tables([(Some(Set::DENY), None), (Some(ALLOWING), Some(Set::DENY))]);
     old.resync(&tables).unwrap();
+    let before = dropped(&old);
     bench.config.sizes.cells = 128;
     let [client, server] = &bench.pods;
     let _echo = serve_echo(&server.ns, 7).unwrap();
@@ -220,7 +222,7 @@ fn maps_are_replaced_under_load_and_nothing_is_lost() {
     flow.wait_arrived(100, LIMIT).unwrap();
     kept.ask(LIMIT).unwrap();
     assert_eq!(flow.finish().unwrap().lost(), 0);
-    assert_eq!(dropped(&new), 0);
+    assert_eq!(dropped(&new), before);
 }
 
 #[test]
@@ -230,6 +232,7 @@ fn flows_move_along_into_maps_of_another_size() {
     // The client is reached by answers alone; the server speaks first after a long silence of the client.
     let tables = bench.tables([(Some(Set::DENY), None), (None, None)]);
     old.resync(&tables).unwrap();
+    let before = dropped(&old);
     let listener = server
         .ns
         .run(|| TcpListener::bind(server.at(7)))
@@ -256,7 +259,7 @@ fn flows_move_along_into_maps_of_another_size() {
     from_client.set_read_timeout(Some(LIMIT)).unwrap();
     from_server.write_all(b"tell").unwrap();
     from_client.read_exact(&mut [0; 4]).unwrap();
-    assert_eq!(dropped(&new), 0);
+    assert_eq!(dropped(&new), before);
 }
 
 #[test]
