@@ -13,6 +13,8 @@ mod prefixes;
 mod scratch;
 mod sets;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

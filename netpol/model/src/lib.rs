@@ -13,7 +13,7 @@ mod compiler;
 pub mod explain;
 pub mod oracle;
 pub mod tables;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 pub use compiler::{Compiler, Counts};
