@@ -61,9 +61,10 @@ pub(super) fn start(mut events: Events, gate: Arc<Gate>, mailbox: Mailbox) {
                     dropped += 1;
                 }
             }
-            dropped += lost.since(&events);
+            let full = lost.since(&events);
+            dropped += if follow { full } else { 0 };
             gate.in_flight.fetch_add(batch.len(), Ordering::Relaxed);
-            if follow || dropped > 0 {
+            if follow {
                 mailbox.send(Message::Packets(batch, dropped));
             }
             std::thread::sleep(GATHER);

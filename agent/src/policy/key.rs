@@ -8,8 +8,8 @@ use fairlead_cni_node::owned::POLICY_KEY;
 
 use crate::files;
 
-/// The secret of this node, in a file beside the socket: a node that boots has another one, and other maps. A new one where there is none. Without a file it holds for this run only, and the next
-/// one writes all maps anew.
+/// The secret of this node, in a file beside the socket: a node that boots has another one, and other maps. Where
+/// there is none it is made; without a file it holds for this run only, and the next one writes all maps anew.
 #[must_use]
 pub(super) fn of_node(run_dir: &Path) -> [u8; 32] {
     let path = run_dir.join(POLICY_KEY);

@@ -3,8 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fairlead_cni_netlink::{Link, LinkIndex, LinkName, Netlink, Qdisc};
-use fairlead_cni_node::owned::is_host_link;
+use fairlead_cni_netlink::{Link, LinkIndex, LinkKind, LinkName, Netlink, Qdisc};
 use fairlead_netpol_datapath::{Datapath, DatapathError, Hook};
 use fairlead_netpol_model::tables::IfIndex;
 
@@ -24,6 +23,15 @@ impl Role {
             Self::Wire => &[Hook::ToWire],
         }
     }
+}
+
+/// What is left to do about a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Nothing.
+    Done,
+    /// All links have to be compared, after the notes about them.
+    Ask,
 }
 
 /// What a check came to.
@@ -58,20 +66,24 @@ impl Links {
         Ok(())
     }
 
-    /// A link is new or another: a device gets its program as soon as it is seen. `is_pod` says that a pod is
-    /// behind it.
+    /// A link is new or another. A device gets its program as soon as it is seen; of a pair that is up and nobody is
+    /// known to be behind it is first asked whose it is. `is_pod` says that a pod is behind it.
     pub(super) fn seen(
         &mut self,
         datapath: &mut Datapath,
         link: &Link,
         is_pod: bool,
-    ) -> Result<(), DatapathError> {
-        if is_pod || self.done.contains(&link.index.0) || role(link, false).is_none() {
-            return Ok(());
+    ) -> Result<Seen, DatapathError> {
+        let known = is_pod || self.done.contains(&link.index.0);
+        match role(link, is_pod) {
+            Some(Role::Wire) if !known && link.kind == LinkKind::Veth => Ok(Seen::Ask),
+            Some(Role::Wire) if !known => {
+                datapath.attach_wire(link.index.0)?;
+                self.done.insert(link.index.0);
+                Ok(Seen::Done)
+            }
+            _ => Ok(Seen::Done),
         }
-        datapath.attach_wire(link.index.0)?;
-        self.done.insert(link.index.0);
-        Ok(())
     }
 
     /// Whether our programs were put on a link.
@@ -85,22 +97,22 @@ impl Links {
         self.queued.remove(&link);
     }
 
-    /// Compares all links with what should be on them, and writes the difference.
+    /// Compares `links` with what should be on them, and writes the difference. They were asked for before the notes
+    /// about `pods` were read: a pair is up after its note is there.
     pub(super) fn check(
         &mut self,
         datapath: &mut Datapath,
-        netlink: &mut Netlink,
+        (netlink, links): (&mut Netlink, &[Link]),
         pods: &BTreeSet<IfIndex>,
         bridges: &BTreeSet<&str>,
     ) -> Result<Checked, DatapathError> {
-        let links = netlink.links()?;
         let mut have: BTreeMap<IfIndex, BTreeMap<Hook, bool>> = BTreeMap::new();
         for filter in datapath.attached()? {
             let of_link = have.entry(filter.link).or_default();
             of_link.insert(filter.hook, filter.current);
         }
         let mut checked = Checked::default();
-        for link in &links {
+        for link in links {
             let index = link.index.0;
             let Some(role) = role(link, pods.contains(&index)) else {
                 continue;
@@ -114,6 +126,9 @@ impl Links {
             let missing = role.hooks().iter().any(|hook| !on.contains_key(hook));
             let put = match role {
                 Role::Pod => datapath.attach_pod(index),
+                Role::Wire if on.contains_key(&Hook::FromPod) => datapath
+                    .detach(index)
+                    .and_then(|()| datapath.attach_wire(index)),
                 Role::Wire => datapath.attach_wire(index),
             };
             match put {
@@ -126,7 +141,7 @@ impl Links {
         self.done
             .retain(|index| links.iter().any(|link| link.index.0 == *index));
         self.queues(datapath, &netlink.qdiscs()?, pods, &mut checked);
-        let (named, errors) = set_bridges(datapath, &links, bridges);
+        let (named, errors) = set_bridges(datapath, links, bridges);
         checked.bridges = named;
         checked.errors.extend(errors);
         Ok(checked)
@@ -181,13 +196,13 @@ pub(super) fn set_bridges(
     (found.collect(), errors)
 }
 
-/// `None` for a link that nothing is judged at. A pair that the plugin has just made is down until it has asked for
-/// the pod's programs; one that nobody asks for leads to no pod.
+/// `None` for a link that nothing is judged at. A pair that a plugin has just made is down until it has asked for the
+/// pod's programs; one that nobody asks for leads to no pod.
 fn role(link: &Link, is_pod: bool) -> Option<Role> {
     match is_pod {
         true => Some(Role::Pod),
         false if link.is_loopback() => None,
-        false if is_host_link(link.name.as_str()) && !link.is_up() => None,
+        false if link.kind == LinkKind::Veth && !link.is_up() => None,
         false => Some(Role::Wire),
     }
 }

@@ -22,7 +22,7 @@ use super::attachments::Attachments;
 use super::counts::Seen;
 use super::flows::Followers;
 use super::input::{self, Listed};
-use super::links::Links;
+use super::links::{self, Links};
 use super::node_rule::NodeRule;
 use super::{Mailbox, Message, answers, key, notes};
 use crate::conditions::{Board, Condition};
@@ -241,8 +241,8 @@ impl Worker {
                 let Some(datapath) = &mut self.datapath else {
                     return;
                 };
-                // One that is gone again is no error, and any other is seen by the comparison.
-                if self.links.seen(datapath, link, pods).is_err() {
+                // What cannot be done now is seen by the comparison.
+                if !matches!(self.links.seen(datapath, link, pods), Ok(links::Seen::Done)) {
                     self.check_at = self.check_at.min(now + SETTLE);
                 }
             }

@@ -97,7 +97,7 @@ fn pages_answer_as_documented() -> Result<()> {
         (
             200,
             "ready\n[+] cluster state known\n[+] routes programmed\n[+] node file published\n\
-             [+] plugin and configuration installed\n"
+             [+] plugin and configuration installed\n[+] policies enforced\n"
                 .to_owned()
         )
     );

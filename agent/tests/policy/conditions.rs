@@ -82,9 +82,9 @@ fn a_node_without_a_bpf_file_system_says_so_and_keeps_its_network() -> Result<()
     agent.wait_condition(
         "PolicyOff: node n0 enforces no policy: /tmp/fairlead-no-bpf/v1 is not in a BPF file system",
     )?;
+    agent.wait_condition("[+] routes programmed\n")?;
     let (code, text) = agent.readiness()?;
     assert_eq!(code, 503);
-    assert!(text.contains("[+] routes programmed\n"), "{text}");
     assert!(text.contains("[-] policies enforced\n"), "{text}");
     Ok(())
 }

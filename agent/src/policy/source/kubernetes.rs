@@ -152,8 +152,8 @@ impl Watches {
             let mut pause = None;
             match event {
                 // A list that begins says nothing of the server yet.
-                Ok(Event::Init) => {
-                    state.listing.clear();
+                Ok(event @ Event::Init) => {
+                    state.take(event);
                     continue;
                 }
                 Ok(event) => {

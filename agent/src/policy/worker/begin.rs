@@ -50,11 +50,11 @@ impl Worker {
                 return;
             }
         };
-        if let Err(error) = self.take_notes(Some(&had)) {
-            self.failing = Some(self.failed(&error));
-            return;
-        }
-        if let Err(error) = self.name_bridges() {
+        let noted = self.all_links().and_then(|links| {
+            self.take_notes(&links, Some(&had))?;
+            self.name_bridges(&links)
+        });
+        if let Err(error) = noted {
             self.failing = Some(self.failed(&error));
             return;
         }
@@ -68,25 +68,30 @@ impl Worker {
     }
 
     /// Before the maps are compared: bridges have entries among those of pods.
-    fn name_bridges(&mut self) -> Result<(), DatapathError> {
-        let (Some(datapath), Some(netlink)) = (&mut self.datapath, &mut self.netlink) else {
+    fn name_bridges(&mut self, links: &[Link]) -> Result<(), DatapathError> {
+        let Some(datapath) = &mut self.datapath else {
             return Ok(());
         };
-        let links = netlink.links()?;
-        let (_, errors) = set_bridges(datapath, &links, &self.attachments.bridges());
+        let (_, errors) = set_bridges(datapath, links, &self.attachments.bridges());
         errors.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// All links of the node.
+    pub(super) fn all_links(&mut self) -> Result<Vec<Link>, DatapathError> {
+        let links = self.netlink.as_mut().map(Netlink::links);
+        Ok(links.transpose()?.unwrap_or_default())
     }
 
     /// Takes in what is attached: what notes tell of, some of which the plugin wrote while nobody answered it, and
     /// what runs without. `had` are the links that an earlier agent put programs on, while those are known.
     pub(super) fn take_notes(
         &mut self,
+        links: &[Link],
         had: Option<&BTreeSet<IfIndex>>,
     ) -> Result<(), DatapathError> {
         let Some(netlink) = &mut self.netlink else {
             return Ok(());
         };
-        let links = netlink.links()?;
         let there: BTreeMap<IfIndex, &str> = links
             .iter()
             .map(|link| (link.index.0, link.name.as_str()))

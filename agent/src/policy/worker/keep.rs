@@ -17,19 +17,29 @@ impl Worker {
     pub(super) fn check(&mut self) {
         let now = Instant::now();
         self.check_at = now + self.setup.period;
-        let noted = self.take_notes(None);
-        self.link_errors = noted.err().iter().map(|error| self.failed(error)).collect();
+        let noted = self.all_links().and_then(|links| {
+            self.take_notes(&links, None)?;
+            Ok(links)
+        });
         self.flush();
         let pods: BTreeSet<IfIndex> = self.attachments.iter().map(|(link, _)| link).collect();
         let (Some(datapath), Some(netlink)) = (&mut self.datapath, &mut self.netlink) else {
             return;
         };
         let bridges = self.attachments.bridges();
-        match self.links.check(datapath, netlink, &pods, &bridges) {
+        let checked = noted.and_then(|links| {
+            let sockets = (netlink, links.as_slice());
+            self.links.check(datapath, sockets, &pods, &bridges)
+        });
+        self.link_errors.clear();
+        match checked {
             Ok(checked) => {
                 let metrics = &self.setup.metrics;
                 metrics.wrote("filter", checked.attached, false);
                 metrics.wrote("filter", checked.repaired.len(), true);
+                if checked.attached + checked.repaired.len() > 0 {
+                    self.wrote_at = Instant::now();
+                }
                 for link in &checked.repaired {
                     tracing::warn!(link, "somebody removed policy programs; they are back");
                 }
@@ -49,7 +59,6 @@ impl Worker {
                 self.link_errors.push(text);
             }
         }
-        self.wrote_at = Instant::now();
         if !self.link_errors.is_empty() {
             self.check_at = Instant::now() + RETRY;
         }
