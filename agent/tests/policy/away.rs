@@ -128,9 +128,10 @@ fn bridged_pods_start_without_the_agent_as_routed_ones_do() -> Result<()> {
         kill(&mut policed, 0)?;
         let client = bridged(&policed, "shop/client", CLIENT)?;
         let other = bridged(&policed, "shop/other", OTHER)?;
-        match open {
-            true => assert_open(&client, &other)?,
-            false => assert_closed(&client, &other)?,
+        if open {
+            assert_open(&client, &other)?;
+        } else {
+            assert_closed(&client, &other)?;
         }
         // Whom the agent knew before it knows still.
         assert_closed(&client, &server)?;

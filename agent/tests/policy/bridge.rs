@@ -53,9 +53,10 @@ fn policy_holds_between_pods_of_a_bridge_and_with_routed_ones() -> Result<()> {
         (&client, &stranger, false),
         (&other, &stranger, true),
     ] {
-        match open {
-            true => wait_open(from, to)?,
-            false => wait_closed(from, to)?,
+        if open {
+            wait_open(from, to)?;
+        } else {
+            wait_closed(from, to)?;
         }
     }
     Ok(())

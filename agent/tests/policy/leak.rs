@@ -255,7 +255,7 @@ fn a_flood_of_a_million_new_flows_loses_none_that_is_established() -> Result<()>
 fn tail(policed: &Policed) -> String {
     let log = policed
         .agent(0)
-        .map(|agent| agent.log())
+        .map(fairlead_e2e_lab::Agent::log)
         .unwrap_or_default();
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(20)..].join("\n")

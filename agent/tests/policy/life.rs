@@ -158,9 +158,10 @@ fn many_pods_that_come_and_go_at_once_leave_nothing_but_those_that_stay() -> Res
         anyhow::Ok(stay)
     })?;
     for pod in &stay {
-        match pod.object.labels == PodObject::new("", CLIENT).labels {
-            true => assert_open(pod, &server)?,
-            false => assert_closed(pod, &server)?,
+        if pod.object.labels == PodObject::new("", CLIENT).labels {
+            assert_open(pod, &server)?;
+        } else {
+            assert_closed(pod, &server)?;
         }
     }
     let left = i64::try_from(stay.len() + 1)?;

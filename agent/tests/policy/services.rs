@@ -62,14 +62,14 @@ impl Stage {
         let far = policed.pod(1, "shop/far", SERVER)?;
         let client = policed.pod(0, "shop/client", CLIENT)?;
         let other = policed.pod(0, "shop/other", OTHER)?;
-        let _echo = serve_echo(policed.cluster.ns(0), POD_PORT)?;
+        let echo = serve_echo(policed.cluster.ns(0), POD_PORT)?;
         Ok(Self {
             policed,
             near,
             far,
             client,
             other,
-            _echo,
+            _echo: echo,
         })
     }
 

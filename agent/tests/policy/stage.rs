@@ -66,7 +66,19 @@ pub(crate) fn net(mode: &str, nodes: u8) -> Result<Routed> {
 /// Nodes with ready agents in a mode; `policy` is what stands under that key.
 pub(crate) fn cluster(mode: &str, nodes: u8, policy: &str) -> Result<Policed> {
     let network = format!("network: {{mode: {mode}}}");
-    Policed::ready(net(mode, nodes)?, programs(), &network, policy)
+    // A machine on which much is tested at once may let anybody wait for long.
+    let patience = if policy.contains("startTimeout") {
+        ""
+    } else {
+        "startTimeout: 20s"
+    };
+    let comma = if policy.is_empty() || patience.is_empty() {
+        ""
+    } else {
+        ", "
+    };
+    let policy = format!("{patience}{comma}{policy}");
+    Policed::ready(net(mode, nodes)?, programs(), &network, &policy)
 }
 
 /// The same in mode `direct` with the defaults of policy.
