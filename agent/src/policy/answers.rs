@@ -6,8 +6,9 @@ use fairlead_cni_node::policy::{
     Answer, Explain, Explained, Isolation, LinkStatus, PodName, Refusal, RefusalCode, Request,
     Side, Status,
 };
+use fairlead_netpol_model::Compiler;
 use fairlead_netpol_model::ask::{self, Asked};
-use fairlead_netpol_model::cluster::{Cluster, Name, Protocol};
+use fairlead_netpol_model::cluster::{Name, Protocol};
 use fairlead_netpol_model::explain;
 use fairlead_netpol_model::oracle::{Direction, Traffic};
 
@@ -33,19 +34,13 @@ fn name(pod: &PodName) -> Name {
     }
 }
 
-/// The policies that isolate a pod in a direction.
-pub(super) fn isolating(cluster: &Cluster, pod: &Name, direction: Direction) -> Vec<String> {
-    let Some(pod) = cluster.pods.get(pod) else {
-        return Vec::new();
-    };
-    let isolates = cluster.policies.values().filter(|policy| {
-        let rules = match direction {
-            Direction::Ingress => &policy.ingress,
-            Direction::Egress => &policy.egress,
-        };
-        rules.is_some() && policy.selects(pod)
-    });
-    isolates.map(|policy| policy.name.to_string()).collect()
+/// The policies that isolate a pod in a direction, by name.
+pub(super) fn isolating(compiler: &Compiler, pod: &Name, direction: Direction) -> Vec<String> {
+    let policies = compiler.isolating(pod, direction);
+    policies
+        .iter()
+        .map(|policy| policy.name.to_string())
+        .collect()
 }
 
 fn status(worker: &Worker, pod: &PodName) -> Result<Status, Refusal> {
@@ -63,7 +58,7 @@ fn status(worker: &Worker, pod: &PodName) -> Result<Status, Refusal> {
         });
     }
     let isolation = |direction| {
-        let policies = isolating(cluster, &wanted, direction);
+        let policies = isolating(&worker.compiler, &wanted, direction);
         Isolation {
             isolated: !policies.is_empty(),
             policies,

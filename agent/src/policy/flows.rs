@@ -1,13 +1,11 @@
 //! Who follows flows, and what each is told.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use fairlead_cni_node::policy::{Answer, Flow, Flows, PodName};
 use fairlead_netpol_datapath::{Event, Reason};
 use fairlead_netpol_model::Compiler;
-use fairlead_netpol_model::cluster::{Name, Pod};
+use fairlead_netpol_model::cluster::Name;
 use fairlead_netpol_model::oracle::Direction;
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::mpsc::Sender;
@@ -31,8 +29,6 @@ struct Follower {
 pub(super) struct Followers {
     gate: Arc<Gate>,
     all: Vec<Follower>,
-    /// Who has an address; made when it is first asked for.
-    owners: Option<HashMap<IpAddr, Name>>,
 }
 
 impl Followers {
@@ -51,11 +47,6 @@ impl Followers {
         self.gate.set_followers(self.all.len());
     }
 
-    /// Pods may have other addresses by now.
-    pub(super) fn forget_addresses(&mut self) {
-        self.owners = None;
-    }
-
     /// Tells of packets; `lost` could not be handed over before them.
     pub(super) fn tell(
         &mut self,
@@ -68,13 +59,12 @@ impl Followers {
         if self.all.is_empty() {
             return;
         }
-        let owners = self.owners.take().unwrap_or_else(|| owners(compiler));
         let now = Times::now();
         for follower in &mut self.all {
             follower.lost += lost;
         }
         for packet in packets {
-            let flow = flow(packet, &owners, compiler, attachments, &now);
+            let flow = flow(packet, compiler, attachments, &now);
             for follower in &mut self.all {
                 if wants(&follower.wanted, &flow) {
                     follower.send(Answer::Flow(Box::new(flow.clone())));
@@ -86,7 +76,6 @@ impl Followers {
         }
         self.all.retain(|follower| !follower.to.is_closed());
         self.gate.set_followers(self.all.len());
-        self.owners = Some(owners);
     }
 }
 
@@ -116,18 +105,6 @@ fn wants(wanted: &Flows, flow: &Flow) -> bool {
     of_pod && !(wanted.drops && flow.allowed)
 }
 
-fn owners(compiler: &Compiler) -> HashMap<IpAddr, Name> {
-    let pods = compiler.cluster().pods.values().filter(|pod| pod.is_peer());
-    let of = |pod: &Pod| {
-        let name = pod.name.clone();
-        pod.addresses
-            .clone()
-            .into_iter()
-            .map(move |address| (address, name.clone()))
-    };
-    pods.flat_map(|pod| of(pod)).collect()
-}
-
 /// A pod's name as messages have it.
 pub(super) fn told(name: &Name) -> PodName {
     PodName {
@@ -136,24 +113,18 @@ pub(super) fn told(name: &Name) -> PodName {
     }
 }
 
-fn flow(
-    packet: &Event,
-    owners: &HashMap<IpAddr, Name>,
-    compiler: &Compiler,
-    attachments: &Attachments,
-    now: &Times,
-) -> Flow {
+fn flow(packet: &Event, compiler: &Compiler, attachments: &Attachments, now: &Times) -> Flow {
     let judged = attachments
         .get(packet.endpoint)
         .map(super::attachments::Attached::pod);
-    let owner = |address: &IpAddr| owners.get(address).map(told);
+    let owner = |address| compiler.owner(address).map(|pod| told(&pod.name));
     let direction = match packet.reason {
         Reason::Ingress => Some(Direction::Ingress),
         Reason::Egress => Some(Direction::Egress),
         _ => None,
     };
     let policies = judged.as_ref().zip(direction);
-    let policies = policies.map(|(pod, direction)| isolating(compiler.cluster(), pod, direction));
+    let policies = policies.map(|(pod, direction)| isolating(compiler, pod, direction));
     Flow {
         time_ms: now.wall(packet.time),
         allowed: packet.reason == Reason::Allowed,
@@ -162,10 +133,10 @@ fn flow(
         pod: judged.as_ref().map(told),
         source: packet.source,
         source_port: packet.source_port,
-        source_pod: owner(&packet.source),
+        source_pod: owner(packet.source),
         destination: packet.destination,
         destination_port: packet.destination_port,
-        destination_pod: owner(&packet.destination),
+        destination_pod: owner(packet.destination),
         protocol: protocol(packet.protocol),
         policies: policies.unwrap_or_default(),
     }

@@ -166,7 +166,6 @@ impl Worker {
     fn take(&mut self, message: Message) {
         match message {
             Message::News(news) => {
-                self.followers.forget_addresses();
                 let any = !self.setup.config.check_sources;
                 input::take(&mut self.compiler, &mut self.listed, news, any);
                 self.flush_at = Some(Instant::now());
