@@ -122,11 +122,12 @@ impl Agent {
 /// The sum over a process's connections to the API server, out of what `ss -tinp` prints.
 fn received(sockets: &str, pid: i32) -> u64 {
     let owner = format!("pid={pid},");
-    let port = format!(":{API_PORT} ");
+    // The Service that every pod knows, unless the chart was told another way.
+    let ports = [format!(":{API_PORT} "), ":443 ".to_owned()];
     let mut lines = sockets.lines();
     let mut sum = 0;
     while let (Some(head), Some(info)) = (lines.next(), lines.next()) {
-        if head.contains(&owner) && head.contains(&port) {
+        if head.contains(&owner) && ports.iter().any(|port| head.contains(port)) {
             let fields = info.split_ascii_whitespace();
             let bytes = fields.filter_map(|field| field.strip_prefix("bytes_received:"));
             sum += bytes
@@ -149,7 +150,7 @@ mod tests {
                        \t cubic bytes_received:1000\n\
                        0 0 10.240.0.11:4002 10.240.0.1:80 users:((\"fairlead-agent\",pid=7,fd=10))\n\
                        \t cubic bytes_received:10000\n\
-                       0 0 10.240.0.11:4003 10.240.0.1:6443 users:((\"fairlead-agent\",pid=7,fd=11))\n\
+                       0 0 10.240.0.11:4003 10.96.0.1:443 users:((\"fairlead-agent\",pid=7,fd=11))\n\
                        \t cubic bytes_received:11\n";
         assert_eq!(received(sockets, 7), 111);
     }
