@@ -174,7 +174,7 @@ pub enum Write {
 
 /// The writes that bring the maps from one state to the next, in their order: first what nobody refers to yet, then
 /// what changes verdicts, each by one atomic write and each allowing only what the state before or the one after
-/// allows, then what nobody refers to any more.
+/// allows, then what nobody has referred to since the update before.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Update {
     /// The writes.
