@@ -108,6 +108,8 @@ impl Datapath {
         let home = home(&config.dir);
         let loaded = load::open(&home, object::bytes()?, config);
         let (programs, found) = loaded.map_err(features::explain)?;
+        // Where it fails, so will the rule, and says why.
+        let _ = node::load_match(programs.to_node());
         Ok(Self {
             content: Content::new(PolicyMaps::open(&home)?, monotonic())?,
             other: OtherMaps::open(&home)?,

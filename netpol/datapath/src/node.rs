@@ -15,11 +15,11 @@
 
 use std::path::Path;
 
-use fairlead_cni_netlink::LinkName;
 use fairlead_cni_netlink::nft::{
-    Base, Chain, ChainKind, Expr, Field, Hook, Key, Policy, Rule, TableFamily, TableName, Test,
-    XtMatch,
+    Base, Batch, Chain, ChainKind, Expr, Field, Hook, Key, Nft, Policy, Rule, TableFamily,
+    TableName, Test, XtMatch,
 };
+use fairlead_cni_netlink::{LinkName, NetlinkError};
 use fairlead_cni_node::owned::{HOST_LINK_PREFIX, POLICY_TABLE};
 
 /// The table's only chain.
@@ -74,4 +74,20 @@ pub fn node_table(program: &Path, bridges: &[LinkName]) -> NodeTable {
         rules: rules.unwrap_or_default(),
         table,
     }
+}
+
+/// Lets the kernel load the module of the match, where it is one. For a table of both families, as ours is, it looks
+/// for none (`xt_request_find_match` has no name for them); for one of IPv4 it does. The table is gone with the
+/// transaction that makes it.
+pub(crate) fn load_match(program: &Path) -> Result<(), NetlinkError> {
+    let Some(judged) = XtMatch::pinned_program(program) else {
+        return Ok(());
+    };
+    let table = TableName::new(TableFamily::Ip, POLICY_TABLE);
+    let mut batch = Batch::new();
+    batch.add_table(&table);
+    batch.add_chain(&Chain::regular(&table, CHAIN));
+    batch.append_rule(&Rule::new(&table, CHAIN).then(Expr::Match(judged)));
+    batch.delete_table(&table);
+    Nft::open()?.commit(&batch)
 }
