@@ -60,7 +60,9 @@ impl Api {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             while let Ok((socket, _)) = listener.accept().await {
                 let shared = Arc::clone(&shared);
-                let service = service_fn(move |request| answer(Arc::clone(&shared), request));
+                let service = service_fn(move |request| {
+                    std::future::ready(Ok::<_, Infallible>(answer(&shared, &request)))
+                });
                 let connection = hyper::server::conn::http1::Builder::new()
                     .serve_connection(TokioIo::new(socket), service);
                 tokio::spawn(async move { drop(connection.await) });
@@ -152,10 +154,7 @@ fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-async fn answer(
-    state: Arc<Mutex<State>>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+fn answer(state: &Mutex<State>, request: &Request<Incoming>) -> Response<Body> {
     let plural = request
         .uri()
         .path()
@@ -164,17 +163,17 @@ async fn answer(
         .unwrap_or_default()
         .to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
-    let state = lock(&state);
+    let state = lock(state);
     if state.silent.contains(&plural) {
         let mut forbidden = whole(
             &json!({"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": "not yet"}),
         );
         *forbidden.status_mut() = hyper::StatusCode::FORBIDDEN;
-        return Ok(forbidden);
+        return forbidden;
     }
     if parameter(&query, "watch").is_none_or(|watch| watch == "false" || watch == "0") {
         let from = parameter(&query, "continue").and_then(|from| from.parse().ok());
-        return Ok(whole(&state.list(&plural, from.unwrap_or_default())));
+        return whole(&state.list(&plural, from.unwrap_or_default()));
     }
     let since: u64 = parameter(&query, "resourceVersion")
         .and_then(|v| v.parse().ok())
@@ -199,9 +198,7 @@ async fn answer(
     let lines = stream::iter(missed)
         .chain(live)
         .map(|event| Ok::<_, Infallible>(Frame::data(Bytes::from(format!("{event}\n")))));
-    Ok(Response::new(BodyExt::boxed(StreamBody::new(Box::pin(
-        lines,
-    )))))
+    Response::new(BodyExt::boxed(StreamBody::new(Box::pin(lines))))
 }
 
 fn whole(value: &Value) -> Response<Body> {
