@@ -151,6 +151,12 @@ impl Asked<'_> {
             Ok(Answer::Error(refusal)) if refusal.code == RefusalCode::Starting => {
                 away_error(key, refusal.message.into())
             }
+            // The node cannot enforce policy, which is then no reason to keep pods from it.
+            Ok(Answer::Error(refusal))
+                if refusal.code == RefusalCode::Off && key.on_agent_away == OnAgentAway::Allow =>
+            {
+                return away::write_note(key, &attach);
+            }
             Ok(Answer::Error(refusal)) => {
                 return Err(PluginError::PolicyRefused {
                     message: refusal.message,

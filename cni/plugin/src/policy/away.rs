@@ -77,7 +77,7 @@ fn note(key: &PluginKey, link: &str) -> PathBuf {
 }
 
 /// Before the programs are on the link: an agent that finds them there finds the note too.
-fn write_note(key: &PluginKey, attach: &Attach) -> Result<()> {
+pub(super) fn write_note(key: &PluginKey, attach: &Attach) -> Result<()> {
     let path = note(key, &attach.host_link);
     let fresh = path.with_extension("new");
     let put = || -> Result<(), Error> {

@@ -242,12 +242,29 @@ fn the_agents_words_are_passed_on() {
     ] {
         let node = direct::node();
         // Whatever is to be done without an agent: there is one.
-        let conf = with_policy(&node, node.direct(), "allow");
+        let conf = with_policy(&node, node.direct(), "deny");
         let _asked = agent(&node, Some(refusal(code, "no slot is left")));
         let told = refused(&node, &conf);
         let text = "the agent puts no policy on the pod's interface: no slot is left";
         assert_eq!((told.code, told.msg.as_str()), (number, text), "{code:?}");
     }
+}
+
+#[test]
+fn where_the_node_cannot_enforce_policy_pods_start_without_if_they_may() -> std::io::Result<()> {
+    let node = direct::node();
+    let conf = with_policy(&node, node.direct(), "allow");
+    let _asked = agent(&node, Some(refusal(RefusalCode::Off, "no bpf(2)")));
+    let pod = container("c1");
+    let result = call(&node, "ADD", &pod, &conf).unwrap();
+    let name = result["interfaces"][0]["name"].as_str().unwrap();
+    // An agent that can knows whose link it is.
+    let notes = node.data_dir().with_file_name("attachments");
+    let note: Attach = serde_json::from_slice(&std::fs::read(notes.join(format!("{name}.json")))?)?;
+    assert_eq!((note.host_link.as_str(), note.uid.as_str()), (name, "u-1"));
+    call(&node, "DEL", &pod, &conf).unwrap();
+    assert_eq!(std::fs::read_dir(notes)?.count(), 0);
+    Ok(())
 }
 
 #[test]
