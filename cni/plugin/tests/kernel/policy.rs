@@ -260,8 +260,8 @@ fn where_the_node_cannot_enforce_policy_pods_start_without_if_they_may() -> std:
     let name = result["interfaces"][0]["name"].as_str().unwrap();
     // An agent that can knows whose link it is.
     let notes = node.data_dir().with_file_name("attachments");
-    let note: Attach = serde_json::from_slice(&std::fs::read(notes.join(format!("{name}.json")))?)?;
-    assert_eq!((note.host_link.as_str(), note.uid.as_str()), (name, "u-1"));
+    let told: Attach = serde_json::from_slice(&std::fs::read(notes.join(format!("{name}.json")))?)?;
+    assert_eq!((told.host_link.as_str(), told.uid.as_str()), (name, "u-1"));
     call(&node, "DEL", &pod, &conf).unwrap();
     assert_eq!(std::fs::read_dir(notes)?.count(), 0);
     Ok(())
