@@ -263,7 +263,9 @@ fn every_metric_of_the_dashboards_is_described() {
     let dashboard = read(&root().join("charts/fairlead/dashboards/policy.json"));
     let dashboard: Value = serde_json::from_str(&dashboard).expect("a dashboard is JSON");
     let panels = dashboard["panels"].as_array().expect("it has panels");
-    let queries = panels.iter().filter_map(|panel| panel["targets"].as_array());
+    let queries = panels
+        .iter()
+        .filter_map(|panel| panel["targets"].as_array());
     let queries: Vec<_> = queries.flatten().map(|target| &target["expr"]).collect();
     assert!(queries.len() > 10, "only {queries:?} found");
     let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
