@@ -41,7 +41,7 @@ conformance: lab image ## Run every [sig-network] conformance test of Kubernetes
 	  leak::pods_that_send_from_their_first_instant_leak_nothing_and_lose_nothing_after_add
 	@echo "== conformance: 1,000 pods that come and go, all of upstream's tests of NetworkPolicy"
 	@echo "   that need no SCTP socket, a change of mode, ten minutes without API server, upstream's [sig-network]"
-	@echo "   conformance tests, and 10,000 Pod objects, in mode vxlan over two subnets: about an hour"
+	@echo "   conformance tests, and 10,000 Pod objects, in mode vxlan over two subnets: about an hour and a half"
 	@e2e/tools/build.sh cni e2e coredns
 	@$(IMAGE) lab >/dev/null
 	@trap '$(LAB) --name conformance down' EXIT; \

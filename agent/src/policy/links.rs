@@ -135,6 +135,8 @@ impl Links {
                 Ok(()) if self.done.insert(index) => checked.attached += 1,
                 Ok(()) if missing => checked.repaired.push(link.name.to_string()),
                 Ok(()) => {}
+                // The list of links is a moment old.
+                Err(error) if error.is_gone() => {}
                 Err(error) => checked.errors.push(error),
             }
         }

@@ -174,6 +174,14 @@ impl fmt::Display for Full {
     }
 }
 
+impl DatapathError {
+    /// Whether the link is not there any more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Netlink(error) if error.is_not_found())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

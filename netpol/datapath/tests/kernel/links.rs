@@ -157,3 +157,23 @@ fn a_link_that_is_gone_takes_its_filters_along() {
     };
     assert!(error.is_not_found(), "{error}");
 }
+
+#[test]
+fn a_link_that_is_gone_is_told_from_one_that_refuses() {
+    let bench = Bench::new();
+    let mut datapath = bench.open();
+    let none = 0x7fff_0000;
+    assert!(datapath.attach_wire(none).unwrap_err().is_gone());
+    assert!(datapath.attach_pod(none).unwrap_err().is_gone());
+    datapath.detach(none).unwrap();
+    let taken = bench.pods[0].host_end;
+    let name = bench
+        .node
+        .netlink()
+        .unwrap()
+        .link_by_index(LinkIndex(taken))
+        .unwrap()
+        .name;
+    tc(&bench, &format!("qdisc add dev {name} ingress"));
+    assert!(!datapath.attach_pod(taken).unwrap_err().is_gone());
+}
