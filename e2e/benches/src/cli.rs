@@ -7,7 +7,7 @@ use nix::sys::prctl::set_child_subreaper;
 
 use crate::report::Report;
 use crate::subject::Programs;
-use crate::{attach, burst, goals, ipam, kernel, peers, traffic};
+use crate::{attach, burst, goals, ipam, kernel, peers, policy, traffic};
 
 /// Compares this project's plugins with the reference plugins, in namespaces of its own.
 #[derive(Debug, clap::Parser)]
@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "attach,growth,burst,ipam,kernel,peers,traffic"
+        default_value = "attach,growth,burst,ipam,kernel,peers,traffic,policy"
     )]
     only: Vec<Part>,
     /// Writes the tables also to this file, in Markdown.
@@ -64,6 +64,8 @@ enum Part {
     Peers,
     /// Pod to pod through a tunnel.
     Traffic,
+    /// `NetworkPolicy`.
+    Policy,
 }
 
 /// How often things are repeated.
@@ -103,6 +105,7 @@ pub fn run(args: &Args) -> Result<()> {
             Part::Kernel => kernel::measure(scale, &mut report)?,
             Part::Peers => peers::measure(&programs, args.quick, &mut report)?,
             Part::Traffic => traffic::measure(&programs, args.quick, &mut report)?,
+            Part::Policy => policy::measure(&programs, args.quick, &mut report)?,
         }
     }
     let text = format!("{}{}", report.tables(), goals::table(&report));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::call::Verb;
 use crate::peers::Work;
+use crate::policy;
 use crate::report::{Report, ms, us};
 use crate::sample::Sample;
 use crate::subject::{Kind, Network};
@@ -113,6 +114,9 @@ pub(crate) fn table(report: &Report) -> String {
     }
     peers(report, &mut text);
     traffic(report, &mut text);
+    for (name, limit, measured, met) in policy::goals(report) {
+        line(&mut text, &name, &limit, &measured, met);
+    }
     text
 }
 

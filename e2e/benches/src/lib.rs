@@ -14,6 +14,7 @@ mod ipam;
 mod kernel;
 mod peers;
 mod phase;
+mod policy;
 mod report;
 mod sample;
 mod subject;

@@ -101,6 +101,11 @@ impl Programs {
         self.directory(kind).join("host-local")
     }
 
+    /// One of the reference's plugins.
+    pub(crate) fn reference(&self, name: &str) -> PathBuf {
+        self.reference.join(name)
+    }
+
     /// Our plugin under the name of a role.
     pub(crate) fn ours(&self, role: &str) -> PathBuf {
         self.ours.join(role)

@@ -43,7 +43,7 @@ pub(super) fn measure(programs: &Programs, peers: u16) -> Result<Memory> {
         fs::write(objects.join(format!("{name}.yaml")), object)?;
     }
     let mut text = format!(
-        "node: {{name: n0}}\nnetwork: {{mode: vxlan}}\nresyncPeriod: 1s\nrunDir: {at}/run\ngc: {{enabled: false}}\n\
+        "node: {{name: n0}}\nnetwork: {{mode: vxlan}}\nresyncPeriod: 1s\nrunDir: {at}/run\ngc: {{enabled: false}}\npolicy: {{enabled: false}}\n\
          clusterState: {{from: directory, directory: {at}/nodes}}\n"
     );
     writeln!(

@@ -57,6 +57,8 @@ impl Agent {
                 "confDir": home.join("conf"), "dataDir": home.join("data"),
             },
             "gc": {"enabled": false},
+            // flannel has none either.
+            "policy": {"enabled": false},
         });
         let file = home.join("agent.yaml");
         std::fs::write(&file, config.to_string())?;
