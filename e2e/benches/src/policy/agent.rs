@@ -2,20 +2,22 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use fairlead_e2e_lab::{Agent as Process, BpfFolder, first_plugin, node_object, wait_until};
+use fairlead_e2e_lab::{
+    Agent as Process, BpfFolder, Namespace, first_plugin, node_object, wait_until,
+};
 use serde_json::json;
 
 use super::way;
-use crate::call::Verb;
-use crate::phase;
+use crate::call::{Plugin, Verb, call};
 use crate::sample::Sample;
 use crate::subject::{Kind, Network, Programs, Subject};
 
 /// How long it may take to read everything.
-const READ: Duration = Duration::from_mins(3);
+const READ: Duration = Duration::from_mins(10);
 /// How long it is left alone then.
 const REST: Duration = Duration::from_secs(4);
 /// Objects in one file.
@@ -35,6 +37,8 @@ pub(crate) struct MemoryRow {
 /// An agent on a node of its own, that knows the cluster from a folder.
 struct Agent {
     subject: Subject,
+    /// The configuration that it writes for plugins.
+    list: PathBuf,
     process: Process,
     _pins: BpfFolder,
 }
@@ -42,7 +46,7 @@ struct Agent {
 impl Agent {
     /// `objects` are documents of YAML or JSON, by the file that holds them.
     fn start(programs: &Programs, policy: bool, objects: &[(String, String)]) -> Result<Self> {
-        let mut subject = Subject::new(Kind::Direct, Network::Plain, programs)?;
+        let subject = Subject::new(Kind::Direct, Network::Plain, programs)?;
         let home = tempfile::tempdir_in(programs.scratch.path())?.keep();
         let pins = BpfFolder::new()?;
         let folder = home.join("objects");
@@ -66,14 +70,38 @@ impl Agent {
         let file = home.join("agent.yaml");
         fs::write(&file, config.to_string())?;
         let process = Process::start(&programs.agent()?, &subject.node, &file, &[])?;
-        let list = home.join("conf/05-fairlead.conflist");
-        process.wait("the agent writes its list", || Ok(list.exists()))?;
-        subject.plugin.conf = first_plugin(&list)?;
         Ok(Self {
             subject,
+            list: home.join("conf/05-fairlead.conflist"),
             process,
             _pins: pins,
         })
+    }
+}
+
+impl Agent {
+    /// Adds so many pods, one after the other, and removes them.
+    fn adds(&self, count: usize) -> Result<Vec<Duration>> {
+        let pods: Vec<Namespace> = (0..count)
+            .map(|_| Namespace::new("pod"))
+            .collect::<Result<_>>()?;
+        let plugin = Plugin {
+            conf: first_plugin(&self.list)?,
+            ..self.subject.plugin.clone()
+        };
+        self.subject.node.run(|| {
+            let mut walls = Vec::new();
+            for (number, pod) in pods.iter().enumerate() {
+                let start = Instant::now();
+                call(&plugin, Verb::Add, number, pod.path(), None)
+                    .with_context(|| self.process.log())?;
+                walls.push(start.elapsed());
+            }
+            for (number, pod) in pods.iter().enumerate() {
+                call(&plugin, Verb::Del, number, pod.path(), None)?;
+            }
+            Ok(walls)
+        })?
     }
 }
 
@@ -190,9 +218,7 @@ pub(super) fn adds(programs: &Programs, rounds: u32, each: usize) -> Result<[Sam
     let mut samples = [Sample::default(), Sample::default()];
     for _ in 0..rounds {
         for (agent, sample) in agents.iter().zip(&mut samples) {
-            let pods = phase::pods(0, each)?;
-            sample.extend(phase::run(&agent.subject, Verb::Add, &pods, 1)?);
-            phase::run(&agent.subject, Verb::Del, &pods, 1)?;
+            sample.walls.extend(agent.adds(each)?);
         }
     }
     Ok(samples)

@@ -179,7 +179,8 @@ pub(crate) fn measure(programs: &Programs, quick: bool, report: &mut Report) -> 
     report.progress("ADDs without and with policy");
     let adds = agent::adds(programs, adds, 64)?;
     let mut memory = Vec::new();
-    for (policies, pods) in [(1_000, 10_000), (1_000, 100_000)] {
+    let sizes = [(1_000, 10_000), (1_000, 100_000)];
+    for (policies, pods) in sizes.into_iter().take(if quick { 1 } else { 2 }) {
         report.progress(&format!("memory of an agent with {pods} pods"));
         memory.push(agent::memory(programs, policies, pods)?);
     }
