@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use fairlead_e2e_lab::{
     Agent as Process, BpfFolder, Namespace, first_plugin, node_object, wait_until,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::way;
 use crate::call::{Plugin, Verb, call};
@@ -131,9 +131,11 @@ pub(super) fn memory(programs: &Programs, policies: u32, pods: u32) -> Result<Me
 /// Objects of a cluster: every namespace has policies of its own for each kind of its pods.
 fn cluster(policies: u32, pods: u32) -> Vec<(String, String)> {
     let mut files = Vec::new();
-    let kinds: [(u32, fn(u32) -> serde_json::Value); 3] =
-        [(100, namespace), (policies, policy), (pods, pod)];
-    for (count, object) in kinds {
+    for (count, object) in [
+        (100, namespace as fn(u32) -> Value),
+        (policies, policy),
+        (pods, pod),
+    ] {
         for first in (0..count).step_by(TOGETHER as usize) {
             let mut text = String::new();
             for number in first..count.min(first + TOGETHER) {
@@ -145,14 +147,14 @@ fn cluster(policies: u32, pods: u32) -> Vec<(String, String)> {
     files
 }
 
-fn namespace(number: u32) -> serde_json::Value {
+fn namespace(number: u32) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Namespace",
         "metadata": {"name": format!("ns{number}"), "labels": {"team": format!("team{}", number % 10)}},
     })
 }
 
-fn policy(number: u32) -> serde_json::Value {
+fn policy(number: u32) -> Value {
     let app = number / 100 % 20;
     let labels = |app: u32| json!({"matchLabels": {"app": format!("app{}", app % 20)}});
     let team = json!({"matchLabels": {"team": format!("team{}", number % 10)}});
@@ -173,7 +175,7 @@ fn policy(number: u32) -> serde_json::Value {
     })
 }
 
-fn pod(number: u32) -> serde_json::Value {
+fn pod(number: u32) -> Value {
     let [_, high, middle, low] = number.to_be_bytes();
     let ip = format!("10.{}.{middle}.{low}", 64 + high);
     let (scope, app) = (number % 100, number / 100 % 20);

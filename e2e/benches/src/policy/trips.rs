@@ -104,13 +104,12 @@ pub(crate) fn burst(pod: &Namespace, to: SocketAddr, trip: Trip, time: Duration)
         let start = Instant::now();
         while start.elapsed() < time {
             let begin = Instant::now();
-            match &mut kept {
-                Some(stream) => there_and_back(stream)?,
-                None => {
-                    let mut stream = connect(to)?;
-                    there_and_back(&mut stream)?;
-                    reset(stream)?;
-                }
+            if let Some(stream) = &mut kept {
+                there_and_back(stream)?;
+            } else {
+                let mut stream = connect(to)?;
+                there_and_back(&mut stream)?;
+                reset(stream)?;
             }
             times.push(begin.elapsed());
         }
