@@ -4,7 +4,6 @@
 //! too shy leaves what a crash left. Here the runtime is real, the age limit and the period are
 //! zero, and leases without a pod are planted among those of the pods.
 
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -12,10 +11,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::chart::Chart;
+use crate::kubectl;
 use crate::leases::{self, LeaseFile};
 use crate::plan::Cluster;
 use crate::progress::Progress;
-use crate::{kubectl, this};
 
 const NAMESPACE: &str = "fairlead-churn";
 const JOB: &str = "churn";
@@ -101,12 +100,7 @@ fn start_job(cluster: &Cluster, amount: &Amount) -> Result<()> {
             },
         },
     ]});
-    let mut apply = Command::new(cluster.tool("kubectl"));
-    apply
-        .arg("--kubeconfig")
-        .arg(cluster.kubeconfig())
-        .args(["apply", "-f", "-"]);
-    this::output(&mut apply, &manifest.to_string()).map(drop)
+    kubectl::apply(cluster, &manifest)
 }
 
 /// The sum of what the agents count.

@@ -1,17 +1,17 @@
 //! Talking to the cluster from the machine, with the `kubectl` that was built for it.
 
+use std::fmt::Display;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::plan::Cluster;
+use crate::this;
 
 /// Runs `kubectl` and returns what it printed.
 pub(crate) fn run(cluster: &Cluster, args: &[&str]) -> Result<String> {
-    let output = Command::new(cluster.tool("kubectl"))
-        .arg("--kubeconfig")
-        .arg(cluster.kubeconfig())
+    let output = command(cluster)
         .args(args)
         .stdin(Stdio::null())
         .output()
@@ -28,6 +28,29 @@ pub(crate) fn json(cluster: &Cluster, args: &[&str]) -> Result<Value> {
     let mut with_format = args.to_vec();
     with_format.extend(["-o", "json"]);
     serde_json::from_str(&run(cluster, &with_format)?).context("read what kubectl printed")
+}
+
+/// Creates or changes what the manifest says, YAML or JSON.
+pub(crate) fn apply(cluster: &Cluster, manifest: impl Display) -> Result<()> {
+    let mut kubectl = command(cluster);
+    kubectl.args(["apply", "-f", "-"]);
+    this::output(&mut kubectl, &manifest.to_string()).map(drop)
+}
+
+/// A namespace with nothing in it, whatever an earlier run left there.
+pub(crate) fn new_namespace(cluster: &Cluster, name: &str) -> Result<()> {
+    run(
+        cluster,
+        &["delete", "namespace", name, "--ignore-not-found"],
+    )?;
+    run(cluster, &["create", "namespace", name]).map(drop)
+}
+
+/// `kubectl` for this cluster; the caller adds the arguments.
+pub(crate) fn command(cluster: &Cluster) -> Command {
+    let mut command = Command::new(cluster.tool("kubectl"));
+    command.arg("--kubeconfig").arg(cluster.kubeconfig());
+    command
 }
 
 /// A node as far as the lab looks at it.

@@ -1,7 +1,6 @@
 //! The pods that checks and trials use: web servers that tell who called, some on every node.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -55,12 +54,7 @@ impl<'a> Workload<'a> {
             )?;
             Ok((phase != "Terminating").then_some(()))
         })?;
-        let mut apply = Command::new(cluster.tool("kubectl"));
-        apply
-            .arg("--kubeconfig")
-            .arg(cluster.kubeconfig())
-            .args(["apply", "-f", "-"]);
-        this::output(&mut apply, &manifest(wanted).to_string())?;
+        kubectl::apply(cluster, manifest(wanted))?;
         let pods = progress.wait("pods ready", LIMIT, || {
             let ready = ready_pods(cluster)?;
             Ok((ready.len() == wanted).then_some(ready))

@@ -32,7 +32,7 @@ pub(super) fn all(workload: &Workload<'_>, report: &mut Report<'_>) {
     report.step("policy: denied from both nodes, in both families", || {
         let cast = cast(workload)?;
         label(workload, cast.server, "server")?;
-        apply(workload, &deny())?;
+        kubectl::apply(workload.cluster, deny())?;
         for from in [cast.near, cast.far] {
             each_family(|family| expect(workload, from, cast.server, family, false))?;
         }
@@ -61,7 +61,7 @@ pub(super) fn all(workload: &Workload<'_>, report: &mut Report<'_>) {
     });
     report.step("policy: allowed for one label, on one port", || {
         let cast = cast(workload)?;
-        apply(workload, &allow())?;
+        kubectl::apply(workload.cluster, allow())?;
         label(workload, cast.near, "client")?;
         each_family(|family| expect(workload, cast.near, cast.server, family, true))?;
         each_family(|family| expect(workload, cast.far, cast.server, family, false))?;
@@ -134,18 +134,6 @@ fn policy(name: &str, ingress: &Value) -> Value {
             "ingress": ingress,
         },
     })
-}
-
-fn apply(workload: &Workload<'_>, object: &Value) -> Result<()> {
-    let mut apply = kubectl_command(workload.cluster);
-    apply.args(["apply", "-f", "-"]);
-    this::output(&mut apply, &object.to_string()).map(drop)
-}
-
-fn kubectl_command(cluster: &Cluster) -> Command {
-    let mut command = Command::new(cluster.tool("kubectl"));
-    command.arg("--kubeconfig").arg(cluster.kubeconfig());
-    command
 }
 
 /// Tries until a new connection does what it should. Dropped packets make no answer at all.
@@ -274,7 +262,7 @@ fn first_line(workload: &Workload<'_>, cast: &Cast<'_>, child: &mut Child) -> Re
 /// The command of an operator, in the agent's pod of a node.
 fn fairlead(cluster: &Cluster, node: &str, arguments: &[&str]) -> Result<Command> {
     let pod = chart::agent_pod(cluster, node)?;
-    let mut command = kubectl_command(cluster);
+    let mut command = kubectl::command(cluster);
     command.args(["-n", chart::NAMESPACE, "exec", &pod, "--", "fairlead"]);
     command.args(arguments);
     Ok(command)

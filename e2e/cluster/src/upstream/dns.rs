@@ -1,13 +1,12 @@
 //! Cluster DNS, which the lab runs without unless tests need it.
 
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
 use crate::plan::Cluster;
 use crate::progress::Progress;
-use crate::{chart, kubectl, this};
+use crate::{chart, kubectl};
 
 const MANIFEST: &str = include_str!("../../manifests/coredns.yaml");
 
@@ -20,12 +19,7 @@ pub(super) fn install(cluster: &Cluster, progress: &Progress) -> Result<()> {
         image.display()
     );
     chart::load_images(cluster, &[image])?;
-    let mut apply = Command::new(cluster.tool("kubectl"));
-    apply
-        .arg("--kubeconfig")
-        .arg(cluster.kubeconfig())
-        .args(["apply", "-f", "-"]);
-    this::output(&mut apply, MANIFEST)?;
+    kubectl::apply(cluster, MANIFEST)?;
     progress.wait("cluster DNS ready", Duration::from_mins(2), || {
         let get = ["-n", "kube-system", "get", "deployment", "coredns"];
         let deployment = kubectl::json(cluster, &get)?;

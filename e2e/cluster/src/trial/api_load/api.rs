@@ -2,12 +2,13 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::kubectl;
 use crate::plan::Cluster;
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -22,9 +23,7 @@ pub(super) struct Api {
 impl Api {
     /// Starts the proxy on a free port of the machine's loopback.
     pub(super) fn start(cluster: &Cluster) -> Result<Self> {
-        let mut proxy = Command::new(cluster.tool("kubectl"))
-            .arg("--kubeconfig")
-            .arg(cluster.kubeconfig())
+        let mut proxy = kubectl::command(cluster)
             .args(["proxy", "--port=0"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -44,7 +44,7 @@ pub(crate) struct Amount {
 /// Measures, and prints a table.
 pub(super) fn run(cluster: &Cluster, amount: &Amount, progress: &Progress) -> Result<()> {
     let api = Api::start(cluster)?;
-    kubectl::run(cluster, &["create", "namespace", NAMESPACE])?;
+    kubectl::new_namespace(cluster, NAMESPACE)?;
     let bytes = create(&api, amount.pods, progress)?;
     progress.say(format!(
         "{} Pod objects, {bytes} bytes each as JSON",
