@@ -6,19 +6,22 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target} FAIRLEAD_CACHE=$PWD/.cache
 lab="$CARGO_TARGET_DIR/debug/fairlead-lab --name test"
+log=$FAIRLEAD_CACHE/log/test
 passed=0
 failed=()
 start=$SECONDS
+mkdir -p "$log"
 
+# stage SHORT NAME COMMAND: what the command prints is kept in $log/SHORT, so that a failure's last lines can be told again at the end.
 stage() {
-  local name=$1 begin=$SECONDS
-  shift
+  local short=$1 name=$2 begin=$SECONDS
+  shift 2
   echo "== $name"
-  if "$@"; then
+  if "$@" 2>&1 | tee "$log/$short"; then
     passed=$((passed + 1))
     echo "== $name: passed in $((SECONDS - begin)) s"
   else
-    failed+=("$name")
+    failed+=("$short")
     echo "== $name: FAILED after $((SECONDS - begin)) s"
   fi
 }
@@ -45,31 +48,34 @@ cluster_tests() {
   $lab up --subnets 2 --own-boot-ids && $lab check --mode vxlan && $lab trial node-restart &&
     $lab e2e --focus 'Networking Granular Checks.*NodeConformance' && $lab policy-tests --procs 3 &&
     $lab trial removal
-  local status=$?
-  if [ $status != 0 ]; then
-    $lab status
-  fi
-  $lab down && return $status
+  down_after $?
 }
 
 # Two nodes in one subnet, in mode direct.
 on_containerd_2() {
   $lab down && $lab up --runtime containerd2 --proxy-mode iptables --nodes 2 && $lab check --mode direct
-  local status=$?
-  $lab down && return $status
+  down_after $?
+}
+
+# The cluster's state goes beside the stage's log, not into it: the log shall end with what failed.
+down_after() {
+  if [ "$1" != 0 ]; then
+    $lab status >&3 2>&3
+  fi
+  $lab down >&3 2>&3 && return "$1"
 }
 
 run() {
   case $1 in
-  prepare) stage "set-up: tools that are not built yet" prepare ;;
-  fmt) stage "formatting" formatting ;;
-  clippy) stage "lints" lints ;;
-  image) stage "image and lab" build_image ;;
-  rust) stage "unit, property and kernel tests" rust_tests ;;
-  lab) stage "lab: two at once, interrupted, gone without a trace" lab_tests ;;
-  chart) stage "chart tests" chart_tests ;;
-  cluster) stage "real cluster: overlay over two subnets, restart of a node, upstream's tests, policy's too, removal" cluster_tests ;;
-  containerd2) stage "real cluster: direct routes, containerd 2, kube-proxy in iptables mode" on_containerd_2 ;;
+  prepare) stage prepare "set-up: tools that are not built yet" prepare ;;
+  fmt) stage fmt "formatting" formatting ;;
+  clippy) stage clippy "lints" lints ;;
+  image) stage image "image and lab" build_image ;;
+  rust) stage rust "unit, property and kernel tests" rust_tests ;;
+  lab) stage lab "lab: two at once, interrupted, gone without a trace" lab_tests ;;
+  chart) stage chart "chart tests" chart_tests ;;
+  cluster) stage cluster "real cluster: overlay over two subnets, restart of a node, upstream's tests, policy's too, removal" cluster_tests ;;
+  containerd2) stage containerd2 "real cluster: direct routes, containerd 2, kube-proxy in iptables mode" on_containerd_2 ;;
   *)
     echo "e2e/test.sh: unknown stage $1" >&2
     exit 2
@@ -80,10 +86,16 @@ run() {
 if [ $# -eq 0 ]; then
   set -- prepare fmt clippy image rust chart lab cluster containerd2
 fi
+exec 3>&1
 for name in "$@"; do
   run "$name"
 done
 
+for short in "${failed[@]}"; do
+  echo "== $short failed: what it said of that, and its last lines; all of it: $log/$short"
+  grep -aE 'FAILED|panicked at|^error' "$log/$short" | tail -n 8 | cut -c -200
+  tail -n 10 "$log/$short" | cut -c -200
+done
 echo "stages, $((SECONDS - start)) s in all; failed: ${failed[*]:-none}"
 echo "$passed passed, ${#failed[@]} failed"
 [ ${#failed[@]} -eq 0 ]
