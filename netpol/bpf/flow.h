@@ -179,14 +179,15 @@ static __always_inline bool is_reply(const struct flow *flow, const struct packe
 	return flow && flow->opener != sender && (flow->state == FLOW_OPENED || !packet_is_syn(p));
 }
 
+/* A later fragment does not: where the first was refused, its entry would let answers in. */
 static __always_inline bool opens_flows(const struct packet *p)
 {
-	return p->kind == PACKET_FLOW;
+	return p->kind == PACKET_FLOW && !p->later;
 }
 
 static __always_inline bool is_midway(const struct packet *p)
 {
-	return p->protocol == IPPROTO_TCP && !packet_is_syn(p);
+	return p->protocol == IPPROTO_TCP && opens_flows(p) && !packet_is_syn(p);
 }
 
 /* Who opened a connection that is met midway, by its ports: servers have the lower. */

@@ -45,6 +45,7 @@ static __always_inline bool recall_fragment(struct packet *p, const struct paylo
 	p->destination_port = said->destination_port;
 	p->protocol = said->protocol;
 	p->kind = said->kind;
+	p->later = true;
 	/* Neither opens nor closes a connection. */
 	p->tcp_flags = TCP_ACK;
 	return true;

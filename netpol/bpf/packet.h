@@ -32,7 +32,8 @@ struct packet {
 	__u8 type;     /* of an ICMP message */
 	__u8 tcp_flags;
 	__u8 hop_limit;
-	__u8 zero[3];
+	__u8 later; /* a fragment after the first, of which it has its ports */
+	__u8 zero[2];
 };
 
 #define TCP_FIN 0x01

@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 
-use fairlead_netpol_datapath::layout::Direction;
+use fairlead_netpol_datapath::layout::{Direction, SETTING_SHORTCUT};
 use fairlead_netpol_datapath::{Hook, Reason};
 
 use crate::frame::{
-    ACK, Part, SYN, TCP, UDP, extension, fragment_header, tcp, udp, v4 as ipv4, v6 as ipv6,
+    ACK, Part, SYN, TCP, UDP, extension, fragment_header, packet, tcp, udp, v4 as ipv4, v6 as ipv6,
 };
-use crate::node::{A, B, DENY, DROP, NODE, Node, OPEN, WIRE, set, v4, v6};
+use crate::node::{A, B, DENY, DROP, NODE, Node, OPEN, REDIRECT, WIRE, set, v4, v6};
 
 /// A fragment from outside to `B` of either family.
 fn to_b(is_v6: bool, protocol: u8, part: Part, payload: &[u8]) -> Vec<u8> {
@@ -172,4 +172,55 @@ fn a_pods_fragments_have_its_source_too() {
     let forged = between((v4(98), v4(99)), UDP, later(1, 800), &[0; 64]);
     assert_eq!(node.send(A, &forged).code, DROP);
     assert_eq!(node.count(Hook::FromPod, Reason::Source), 1);
+}
+
+/// The first is refused where it leaves, on the shortcut; the later one alone goes the long way.
+#[test]
+fn a_later_fragment_of_what_was_refused_lets_no_answer_in() {
+    let mut node = Node::new();
+    node.pod(A, DENY, DENY);
+    node.pod(B, OPEN, OPEN);
+    node.settings(SETTING_SHORTCUT, 0);
+    for ends in [(v4(A), v4(B)), (v6(A), v6(B))] {
+        let back = (ends.1, ends.0);
+        assert!(!node.reaches(A, B, &between(ends, TCP, first(1), &tcp(1000, 80, SYN))));
+        assert!(!node.reaches(A, B, &between(ends, TCP, later(1, 24), &[0; 64])));
+        assert_eq!(node.flows("flows_new", A), []);
+        let answer = packet(back.0, back.1, TCP, &tcp(80, 1000, SYN | ACK));
+        assert!(!node.reaches(B, A, &answer));
+    }
+}
+
+#[test]
+fn a_later_fragment_is_no_segment_of_a_connection_that_ran_before() {
+    let mut node = Node::new();
+    node.pod(A, DENY, OPEN);
+    node.pod(B, DENY, OPEN);
+    for pod in [A, B] {
+        node.change(pod, |pod| pod.grace_until = u64::MAX);
+    }
+    for v6 in [false, true] {
+        assert!(!node.reaches(WIRE, B, &to_b(v6, TCP, first(1), &tcp(1000, 80, SYN))));
+        assert!(!node.reaches(WIRE, B, &to_b(v6, TCP, later(1, 24), &[0; 64])));
+        assert!(node.reaches(WIRE, B, &to_b(v6, TCP, first(2), &tcp(1001, 80, ACK))));
+        assert!(node.reaches(WIRE, B, &to_b(v6, TCP, later(2, 24), &[0; 64])));
+    }
+}
+
+#[test]
+fn all_fragments_of_a_flow_take_the_shortcut_or_none() {
+    let mut node = Node::new();
+    node.pod(A, DENY, OPEN);
+    node.pod(B, OPEN, DENY);
+    node.settings(SETTING_SHORTCUT, 0);
+    let there = (v4(A), v4(B));
+    for (part, segment) in [
+        (first(1), &tcp(1000, 80, SYN)[..]),
+        (later(1, 24), &[0; 64]),
+    ] {
+        assert_eq!(
+            node.send(A, &between(there, TCP, part, segment)).code,
+            REDIRECT
+        );
+    }
 }
