@@ -20,6 +20,19 @@ use crate::error::AgentError;
 ///
 /// [`AgentError::File`] with the step that failed.
 pub fn ensure(path: &Path, content: &[u8], mode: u32) -> Result<bool, AgentError> {
+    put(path, content, mode, true)
+}
+
+/// The same without waiting for the disk, for what means nothing once the node has been started again.
+///
+/// # Errors
+///
+/// [`AgentError::File`] with the step that failed.
+pub fn ensure_until_reboot(path: &Path, content: &[u8], mode: u32) -> Result<bool, AgentError> {
+    put(path, content, mode, false)
+}
+
+fn put(path: &Path, content: &[u8], mode: u32, sync: bool) -> Result<bool, AgentError> {
     match fs::read(path) {
         Ok(old) if old == content && mode_of(path).is_ok_and(|m| m == mode) => return Ok(false),
         _ => {}
@@ -30,9 +43,14 @@ pub fn ensure(path: &Path, content: &[u8], mode: u32) -> Result<bool, AgentError
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(|source| AgentError::file("create", folder, source))?;
     }
-    write_synced(&fresh, content, mode).map_err(failed)?;
+    let file = write(&fresh, content, mode).map_err(failed)?;
+    if sync {
+        file.sync_all().map_err(failed)?;
+    }
     fs::rename(&fresh, path).map_err(failed)?;
-    sync_folder(path).map_err(failed)?;
+    if sync {
+        sync_folder(path).map_err(failed)?;
+    }
     Ok(true)
 }
 
@@ -51,10 +69,14 @@ pub fn remove(path: &Path) -> Result<bool, AgentError> {
 
 /// Writes `content` to a new file at `path` and waits until the disk has it.
 pub(crate) fn write_synced(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    write(path, content, mode)?.sync_all()
+}
+
+fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<File> {
     let mut file = File::create(path)?;
     file.write_all(content)?;
     file.set_permissions(fs::Permissions::from_mode(mode))?;
-    file.sync_all()
+    Ok(file)
 }
 
 /// Waits until the disk has the name of `path`.

@@ -137,10 +137,10 @@ impl Attachments {
         self.folder.join(format!("{link}.json"))
     }
 
-    /// Writes the note about a link.
+    /// Writes the note about a link, which no restart of the node outlives: nobody waits for the disk.
     pub(super) fn write(&self, note: &Attach) -> Result<(), AgentError> {
         let text = serde_json::to_vec(note).unwrap_or_default();
-        files::ensure(&self.path(&note.host_link), &text, 0o600).map(drop)
+        files::ensure_until_reboot(&self.path(&note.host_link), &text, 0o600).map(drop)
     }
 
     /// Whether there is a note about a link that no pod is known to be on.
