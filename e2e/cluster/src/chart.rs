@@ -143,6 +143,19 @@ pub(crate) fn agent_pod(cluster: &Cluster, node: &str) -> Result<String> {
         .to_owned())
 }
 
+/// What an agent's metric without labels says.
+pub(crate) fn metric(cluster: &Cluster, agent_pod: &str, name: &str) -> Result<u32> {
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{agent_pod}:9476/proxy/metrics");
+    value(&kubectl::run(cluster, &["get", "--raw", &path])?, name)
+}
+
+fn value(metrics: &str, name: &str) -> Result<u32> {
+    let mut lines = metrics.lines().filter_map(|line| line.split_once(' '));
+    let value = lines.find_map(|(key, value)| (key == name).then_some(value));
+    let value = value.with_context(|| format!("the agent has no metric {name}"))?;
+    Ok(value.trim().parse()?)
+}
+
 /// Deletes the agents' pods; the daemon set makes new ones.
 pub(crate) fn delete_agents(cluster: &Cluster) -> Result<()> {
     let selector = "--selector=app.kubernetes.io/name=fairlead,app.kubernetes.io/component=agent";
@@ -191,6 +204,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_metric_is_read_by_its_whole_name() {
+        let metrics = "# TYPE a counter\na_total 3\nab_total 4\n";
+        assert_eq!(value(metrics, "a_total").unwrap(), 3);
+        assert_eq!(
+            value(metrics, "c_total").unwrap_err().to_string(),
+            "the agent has no metric c_total"
+        );
+    }
 
     #[test]
     fn a_daemon_set_is_rolled_out_when_its_newest_generation_is_ready_everywhere() {

@@ -6,15 +6,15 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::chart::Chart;
-use crate::kubectl;
 use crate::leases::{self, LeaseFile};
 use crate::plan::Cluster;
 use crate::progress::Progress;
+use crate::{chart, kubectl};
 
 const NAMESPACE: &str = "fairlead-churn";
 const JOB: &str = "churn";
@@ -110,34 +110,11 @@ fn removed_by_agents(cluster: &Cluster) -> Result<u32> {
     let mut sum = 0;
     for pod in array(&pods["items"]) {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let path = format!("/api/v1/namespaces/kube-system/pods/{name}:9476/proxy/metrics");
-        let metrics = kubectl::run(cluster, &["get", "--raw", &path])?;
-        sum += counter(&metrics, "fairlead_gc_removed_leases_total")?;
+        sum += chart::metric(cluster, name, "fairlead_gc_removed_leases_total")?;
     }
     Ok(sum)
 }
 
-fn counter(metrics: &str, name: &str) -> Result<u32> {
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
-    let value = line.with_context(|| format!("the agent has no metric {name}"))?;
-    Ok(value.trim().parse()?)
-}
-
 fn array(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_counter_is_read_by_its_whole_name() {
-        let metrics = "# TYPE a counter\na_total 3\nab_total 4\n";
-        assert_eq!(counter(metrics, "a_total").unwrap(), 3);
-        assert_eq!(
-            counter(metrics, "c_total").unwrap_err().to_string(),
-            "the agent has no metric c_total"
-        );
-    }
 }

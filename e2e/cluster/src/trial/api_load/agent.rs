@@ -1,15 +1,19 @@
 //! The agent's process on a node: what it has received from the API server and what it has used.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::plan::{API_PORT, Cluster, Member};
 use crate::progress::Progress;
-use crate::{enter, member};
+use crate::{chart, enter, member};
 
+/// How many pods of the cluster an agent knows.
+const PODS: &str = "fairlead_policy_pods";
 /// The program's name in `/proc/<pid>/comm`.
 const NAME: &str = "fairlead-agent\n";
 /// It has settled when it has received next to nothing for so long.
@@ -17,14 +21,15 @@ const QUIET: Duration = Duration::from_secs(3);
 /// What renewals and other watches may bring meanwhile.
 const NEXT_TO_NOTHING: u64 = 20_000;
 const LIMIT: Duration = Duration::from_mins(5);
+/// Between two looks at it, which cost time of the same processors.
+const PAUSE: Duration = Duration::from_millis(500);
 /// `sysconf(_SC_CLK_TCK)` of every Linux on this architecture.
 const TICKS: u64 = 100;
 
 /// What it has used since it started.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug)]
 pub(super) struct Cost {
-    /// Bytes from the API server, as TCP counts them.
-    pub(super) received: u64,
+    received: Received,
     pub(super) cpu: Duration,
     /// Resident memory in bytes now and at most.
     pub(super) resident: u64,
@@ -32,18 +37,49 @@ pub(super) struct Cost {
 }
 
 impl Cost {
+    /// Bytes from the API server, as TCP counts them.
+    pub(super) fn received(&self) -> u64 {
+        self.received.values().sum()
+    }
+
+    /// What was used after `earlier`.
     pub(super) fn since(self, earlier: &Self) -> Self {
         Self {
-            received: self.received.saturating_sub(earlier.received),
+            received: later(self.received, &earlier.received),
             cpu: self.cpu.saturating_sub(earlier.cpu),
             ..self
         }
     }
 }
 
+#[cfg(test)]
+impl Cost {
+    pub(super) fn of(received: u64, cpu: Duration) -> Self {
+        Self {
+            received: Received::from([(String::new(), received)]),
+            cpu,
+            resident: 57_000_000,
+            peak: 63_000_000,
+        }
+    }
+}
+
+/// Bytes by connection, which is known by its own end.
+type Received = BTreeMap<String, u64>;
+
+/// What came since `earlier`. Connections may have closed and others begun.
+fn later(mut now: Received, earlier: &Received) -> Received {
+    for (connection, bytes) in &mut now {
+        *bytes = bytes.saturating_sub(earlier.get(connection).copied().unwrap_or(0));
+    }
+    now
+}
+
 /// A process of the agent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Agent {
+    /// The node's name.
+    name: String,
     node: member::Process,
     own: member::Process,
 }
@@ -51,6 +87,7 @@ pub(super) struct Agent {
 impl Agent {
     /// The one that runs in a node's network now.
     pub(super) fn find(cluster: &Cluster, node: Member) -> Result<Option<Self>> {
+        let own_name = node.to_string();
         let node = member::require(cluster, node)?;
         let network = |pid: i32| fs::read_link(format!("/proc/{pid}/ns/net")).ok();
         let wanted = network(node.pid).context("the node has no network")?;
@@ -61,7 +98,11 @@ impl Agent {
             let name = fs::read_to_string(format!("/proc/{pid}/comm"));
             if name.is_ok_and(|name| name == NAME) && network(pid).as_ref() == Some(&wanted) {
                 let own = member::Process::of(pid)?;
-                return Ok(Some(Self { node, own }));
+                return Ok(Some(Self {
+                    name: own_name,
+                    node,
+                    own,
+                }));
             }
         }
         Ok(None)
@@ -71,13 +112,27 @@ impl Agent {
         self.own.is_alive()
     }
 
-    /// Its cost as soon as the API server tells it nothing more.
-    pub(super) fn settled(&self, progress: &Progress) -> Result<Cost> {
-        let mut last = (self.cost()?, Instant::now());
+    /// Its cost once it knows so many pods, and the API server tells it nothing more.
+    pub(super) fn settled(
+        &self,
+        cluster: &Cluster,
+        pods: u32,
+        progress: &Progress,
+    ) -> Result<Cost> {
+        progress.wait("the agent knows all pods", LIMIT, || {
+            thread::sleep(PAUSE);
+            ensure!(self.is_alive()?, "the agent ended");
+            // It does not answer before it has read nearly everything.
+            let pod = chart::agent_pod(cluster, &self.name)?;
+            let known = chart::metric(cluster, &pod, PODS).unwrap_or(0);
+            Ok((known >= pods).then_some(()))
+        })?;
+        let mut last = (self.cost()?.received(), Instant::now());
         progress.wait("the agent has read everything", LIMIT, || {
+            thread::sleep(PAUSE);
             let now = self.cost()?;
-            if now.received > last.0.received + NEXT_TO_NOTHING || now.received == 0 {
-                last = (now, Instant::now());
+            if now.received() > last.0 + NEXT_TO_NOTHING {
+                last = (now.received(), Instant::now());
             }
             Ok((last.1.elapsed() > QUIET).then_some(now))
         })
@@ -119,23 +174,30 @@ impl Agent {
     }
 }
 
-/// The sum over a process's connections to the API server, out of what `ss -tinp` prints.
-fn received(sockets: &str, pid: i32) -> u64 {
+/// The bytes of a process's connections to the API server, out of what `ss -tinp` prints.
+fn received(sockets: &str, pid: i32) -> Received {
     let owner = format!("pid={pid},");
     // The Service that every pod knows, unless the chart was told another way.
-    let ports = [format!(":{API_PORT} "), ":443 ".to_owned()];
+    let ports = [format!(":{API_PORT}"), ":443".to_owned()];
     let mut lines = sockets.lines();
-    let mut sum = 0;
+    let mut all = Received::new();
     while let (Some(head), Some(info)) = (lines.next(), lines.next()) {
-        if head.contains(&owner) && ports.iter().any(|port| head.contains(port)) {
-            let fields = info.split_ascii_whitespace();
-            let bytes = fields.filter_map(|field| field.strip_prefix("bytes_received:"));
-            sum += bytes
-                .filter_map(|bytes| bytes.parse::<u64>().ok())
-                .sum::<u64>();
+        let mut fields = head.split_ascii_whitespace().skip(2);
+        let (Some(own), Some(peer)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        let bytes = info
+            .split_ascii_whitespace()
+            .find_map(|field| field.strip_prefix("bytes_received:"))
+            .and_then(|bytes| bytes.parse().ok());
+        if let Some(bytes) = bytes
+            && head.contains(&owner)
+            && ports.iter().any(|port| peer.ends_with(port))
+        {
+            all.insert(own.to_owned(), bytes);
         }
     }
-    sum
+    all
 }
 
 #[cfg(test)]
@@ -152,6 +214,19 @@ mod tests {
                        \t cubic bytes_received:10000\n\
                        0 0 10.240.0.11:4003 10.96.0.1:443 users:((\"fairlead-agent\",pid=7,fd=11))\n\
                        \t cubic bytes_received:11\n";
-        assert_eq!(received(sockets, 7), 111);
+        let wanted = [("10.240.0.11:4000", 100), ("10.240.0.11:4003", 11)];
+        assert_eq!(received(sockets, 7), bytes(&wanted));
+    }
+
+    #[test]
+    fn a_connection_that_closes_takes_nothing_from_what_the_others_bring() {
+        let earlier = bytes(&[("a", 100), ("b", 10)]);
+        let now = bytes(&[("b", 15), ("c", 3)]);
+        assert_eq!(later(now, &earlier), bytes(&[("b", 5), ("c", 3)]));
+    }
+
+    fn bytes(connections: &[(&str, u64)]) -> Received {
+        let owned = |&(name, bytes): &(&str, u64)| (name.to_owned(), bytes);
+        connections.iter().map(owned).collect()
     }
 }
