@@ -41,17 +41,21 @@ conformance: lab image ## Run every [sig-network] conformance test of Kubernetes
 	  leak::pods_that_send_from_their_first_instant_leak_nothing_and_lose_nothing_after_add
 	@echo "== conformance: 1,000 pods that come and go, all of upstream's tests of NetworkPolicy"
 	@echo "   that need no SCTP socket, a change of mode, ten minutes without API server, upstream's [sig-network]"
-	@echo "   conformance tests, and 10,000 Pod objects, in mode vxlan over two subnets: about an hour and a half"
+	@echo "   conformance tests, how soon pods of other nodes let a new pod in, and 10,000 Pod objects,"
+	@echo "   in mode vxlan over two subnets: about an hour and a half"
 	@e2e/tools/build.sh cni e2e coredns
 	@$(IMAGE) lab >/dev/null
+	@$(LAB) --name conformance down
 	@trap '$(LAB) --name conformance down' EXIT; \
 	  $(LAB) --name conformance up --subnets 2 --plugins portmap; \
 	  $(LAB) --name conformance churn --mode vxlan; \
+	  $(LAB) --name conformance install --mode vxlan; \
 	  $(LAB) --name conformance policy-tests --all --procs 3; \
 	  $(LAB) --name conformance trial mode-change; \
 	  $(LAB) --name conformance install --mode vxlan $(PORTMAP); \
 	  $(LAB) --name conformance trial api-outage --minutes 10; \
 	  $(LAB) --name conformance conformance; \
+	  $(LAB) --name conformance trial policy-start; \
 	  $(LAB) --name conformance trial api-load
 
 .PHONY: bench

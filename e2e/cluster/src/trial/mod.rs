@@ -5,6 +5,7 @@ mod api_load;
 mod api_outage;
 mod mode_change;
 mod node_restart;
+mod policy_start;
 mod removal;
 
 use anyhow::Result;
@@ -29,6 +30,8 @@ pub(crate) enum Trial {
     ApiLoad(api_load::Amount),
     /// The mode changes from vxlan to direct and back: counts what a flow loses.
     ModeChange(ChartChoice),
+    /// Pods start that an isolated pod of another node lets in: how soon it does.
+    PolicyStart(policy_start::Amount),
     /// The chart is removed and the nodes are cleaned: they are as they were before. Comes last.
     Removal,
 }
@@ -40,6 +43,7 @@ impl Trial {
             Self::ApiOutage { minutes } => api_outage::run(cluster, *minutes, progress),
             Self::ApiLoad(amount) => api_load::run(cluster, amount, progress),
             Self::ModeChange(choice) => mode_change::run(cluster, &choice.chart(), progress),
+            Self::PolicyStart(amount) => policy_start::run(cluster, amount, progress),
             Self::Removal => removal::run(cluster, progress),
         }
     }
