@@ -114,7 +114,7 @@ impl Content {
                 entry(&mut maps.addresses, &(*ip).into(), address, applied)?
             }
             Write::Endpoint(link, Some(endpoint)) => {
-                self.endpoints.insert(*link, endpoint.clone());
+                self.endpoints.insert(*link, Endpoint::clone(endpoint));
                 return self.refresh_endpoint(*link);
             }
             Write::Endpoint(link, None) => {

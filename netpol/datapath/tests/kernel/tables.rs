@@ -79,14 +79,16 @@ fn sources_and_slots_come_and_go_with_their_endpoint() {
     let also = |networks: &[&str]| {
         Sources::Also(networks.iter().map(|net| net.parse().unwrap()).collect())
     };
-    let endpoint = |slot, sources| Endpoint {
-        attachment: Attachment {
-            addresses: Vec::new(),
-            link: Link::Bridged { slot },
-        },
-        ingress: None,
-        egress: None,
-        sources,
+    let endpoint = |slot, sources| {
+        Box::new(Endpoint {
+            attachment: Attachment {
+                addresses: Vec::new(),
+                link: Link::Bridged { slot },
+            },
+            ingress: None,
+            egress: None,
+            sources,
+        })
     };
     let counts = |datapath: &Datapath| {
         [MapName::Endpoints, MapName::Slots, MapName::Sources].map(|map| entries(datapath, map))
@@ -209,7 +211,7 @@ fn update(from: &Tables, to: &Tables) -> Update {
             .map(|(at, address)| Write::Address(*at, Some(*address))),
     );
     for (at, endpoint) in &to.endpoints {
-        writes.push(Write::Endpoint(*at, Some(endpoint.clone())));
+        writes.push(Write::Endpoint(*at, Some(Box::new(endpoint.clone()))));
     }
     let gone = |there: bool, write| (!there).then_some(write);
     for at in from.endpoints.keys() {

@@ -101,7 +101,7 @@ fn one_write_isolates_a_pod_and_opens_it() {
     open.ask(LIMIT).unwrap();
     let mut flip = |set| {
         let endpoint = server.endpoint(Some(set), None);
-        let writes = vec![Write::Endpoint(server.host_end, Some(endpoint))];
+        let writes = vec![Write::Endpoint(server.host_end, Some(Box::new(endpoint)))];
         assert_eq!(datapath.apply(&Update { writes }).unwrap().written, 1);
     };
     flip(Set::DENY);

@@ -43,7 +43,7 @@ impl State {
         writes: &mut Vec<Write>,
     ) -> Vec<Write> {
         let endpoint = |index: IfIndex, at: Option<&At>| {
-            Write::Endpoint(index, at.map(|at| at.endpoint.clone()))
+            Write::Endpoint(index, at.map(|at| Box::new(at.endpoint.clone())))
         };
         let careful = !first && meet_each_other(turns, moves);
         // First what allows less, then what does not matter, then what allows more. Endpoints that are not there allow

@@ -294,8 +294,8 @@ impl State {
 
     /// All writes since the last call, and the removal of what nobody has referred to since before it.
     pub(crate) fn take(&mut self) -> Update {
-        let mut writes = std::mem::take(&mut self.passed);
-        writes.append(&mut self.pending);
+        let mut writes = std::mem::take(&mut self.pending);
+        writes.splice(0..0, std::mem::take(&mut self.passed));
         self.collect(&mut writes);
         self.passed = std::mem::take(&mut self.passing);
         self.epoch += 1;
