@@ -95,6 +95,11 @@ pub enum AgentError {
 }
 
 impl AgentError {
+    /// Whether a file is not there.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// A failed `action` on the file at `path`.
     #[must_use]
     pub fn file(action: &'static str, path: &Path, source: io::Error) -> Self {

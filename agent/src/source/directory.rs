@@ -1,13 +1,13 @@
 //! Cluster state from a folder of Kubernetes objects in YAML or JSON, for hosts without an API server.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use fairlead_kubeapi::{Item, Node, Object};
+use fairlead_kubeapi::{Node, Object};
+use tokio::task::block_in_place;
 
+use super::files::Files;
 use super::{Sink, publish};
 use crate::cluster::Nodes;
 use crate::conditions::{Board, Condition, Finder};
@@ -15,10 +15,10 @@ use crate::error::AgentError;
 use crate::files::FolderWatch;
 use crate::metrics::Metrics;
 
-/// What each file last held. A file that cannot be read keeps what it held before.
+/// The nodes of each file.
 #[derive(Debug, Default)]
 struct Folder {
-    files: BTreeMap<PathBuf, Vec<Node>>,
+    files: Files<Vec<Node>>,
 }
 
 /// Reads the folder at start, on every change and every `period`; never returns.
@@ -41,7 +41,7 @@ pub async fn run(
         .get_or_create(&[("source", "directory")])
         .clone();
     loop {
-        let (nodes, errors) = state.read(folder, annotation);
+        let (nodes, errors) = block_in_place(|| state.read(folder, annotation));
         up.set(i64::from(nodes.is_some()));
         for error in &errors {
             metrics.error(error.kind());
@@ -75,19 +75,11 @@ impl Folder {
         folder: &Path,
         annotation: Option<&str>,
     ) -> (Option<Nodes>, Vec<AgentError>) {
-        let paths = match list(folder) {
-            Ok(paths) => paths,
+        let take = |path: &Path, objects| nodes(path, objects, annotation);
+        let looked = match self.files.read(folder, SystemTime::now(), take) {
+            Ok(looked) => looked,
             Err(error) => return (None, vec![error]),
         };
-        let mut errors = Vec::new();
-        self.files
-            .retain(|path, _| paths.binary_search(path).is_ok());
-        for path in paths {
-            match parse(&path, annotation) {
-                Ok(nodes) => drop(self.files.insert(path, nodes)),
-                Err(error) => errors.push(error),
-            }
-        }
         let mut nodes = Nodes::new();
         for node in self.files.values().flatten() {
             // The first file in the order of names wins.
@@ -95,35 +87,19 @@ impl Folder {
                 .entry(node.name.clone())
                 .or_insert_with(|| node.clone());
         }
-        (Some(nodes), errors)
+        (Some(nodes), looked.errors)
     }
 }
 
-/// The files of `folder` that may hold objects, by name.
-pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, AgentError> {
-    let failed = |source| AgentError::file("list", folder, source);
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let hidden = path
-            .file_name()
-            .is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        if !hidden && matches!(extension, Some("yaml" | "yml" | "json")) {
-            paths.push(path);
-        }
-    }
-    paths.sort_unstable();
-    Ok(paths)
-}
-
-fn parse(path: &Path, annotation: Option<&str>) -> Result<Vec<Node>, AgentError> {
-    let nodes = objects(path)?
-        .into_iter()
-        .filter_map(|object| match object {
-            Object::Node(node) => Some(Node::from_object(&node, annotation)),
-            _ => None,
-        });
+fn nodes(
+    path: &Path,
+    objects: Vec<Object>,
+    annotation: Option<&str>,
+) -> Result<Vec<Node>, AgentError> {
+    let nodes = objects.into_iter().filter_map(|object| match object {
+        Object::Node(node) => Some(Node::from_object(&node, annotation)),
+        _ => None,
+    });
     let nodes = nodes.collect::<Result<_, _>>();
     nodes.map_err(|source| AgentError::Node {
         path: path.to_owned(),
@@ -131,30 +107,10 @@ fn parse(path: &Path, annotation: Option<&str>) -> Result<Vec<Node>, AgentError>
     })
 }
 
-/// All objects of the file at `path`.
-pub(crate) fn objects(path: &Path) -> Result<Vec<Object>, AgentError> {
-    let text = fs::read_to_string(path).map_err(|source| AgentError::file("read", path, source))?;
-    let options = serde_saphyr::options! { with_snippet: false };
-    let items: Vec<Item> =
-        serde_saphyr::from_multiple_with_options(&text, options).map_err(|source| {
-            AgentError::Yaml {
-                what: path.display().to_string(),
-                source: Box::new(source),
-            }
-        })?;
-    let mut all = Vec::new();
-    for item in items {
-        let more = item.into_objects();
-        all.extend(more.map_err(|source| AgentError::Node {
-            path: path.to_owned(),
-            source,
-        })?);
-    }
-    Ok(all)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const N1: &str =

@@ -1,6 +1,7 @@
 //! Where cluster state comes from. Both sources feed one channel; both keep what was last known.
 
 pub mod directory;
+pub(crate) mod files;
 pub mod kubernetes;
 
 use std::sync::Arc;

@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fairlead_kubeapi::{Fault, NamespaceObject, Object, Shared};
 use fairlead_netpol_model::cluster::{Name, Namespace, Pod, Policy};
+use tokio::task::block_in_place;
 
 use super::News;
 use super::kubernetes::PLURALS;
@@ -17,7 +18,7 @@ use crate::error::AgentError;
 use crate::files::FolderWatch;
 use crate::metrics::Metrics;
 use crate::policy::Mailbox;
-use crate::source::directory::{list, objects};
+use crate::source::files::Files;
 
 /// What one file last held.
 #[derive(Debug, Default)]
@@ -28,11 +29,11 @@ struct Content {
     faults: Vec<Fault>,
 }
 
-/// What each file last held. A file that cannot be read keeps what it held before.
+/// The objects of each file.
 #[derive(Debug, Default)]
 struct Folder {
     shared: Shared,
-    files: BTreeMap<PathBuf, Content>,
+    files: Files<Content>,
 }
 
 /// Reads the folder at start, on every change and every `period`; never returns. What cannot be read of it is told
@@ -50,19 +51,23 @@ pub async fn run(
 ) -> Result<(), AgentError> {
     let mut watch = FolderWatch::new(vec![folder.clone()])?;
     let mut state = Folder::default();
+    let mut told = false;
     loop {
-        let listed = state.read(&folder);
+        let listed = block_in_place(|| state.read(&folder));
         for objects in PLURALS {
             metrics
                 .policy
                 .watch_up(objects)
                 .set(i64::from(listed.is_ok()));
         }
-        if listed.is_ok() {
+        if listed.is_ok_and(|changed| changed || !told) {
+            told = true;
             let faults = state.files.values().flat_map(|file| &file.faults);
             let faults = faults.map(|fault| Condition::PolicyFault(fault.clone()));
             board.replace(Finder::Policies, faults);
-            state.news().into_iter().for_each(|news| mailbox.news(news));
+            for news in block_in_place(|| state.news()) {
+                mailbox.news(news);
+            }
         }
         tokio::select! {
             () = watch.changed() => {}
@@ -71,23 +76,9 @@ pub async fn run(
     }
 }
 
-impl Folder {
-    fn read(&mut self, folder: &Path) -> Result<(), AgentError> {
-        let paths = list(folder)?;
-        self.files
-            .retain(|path, _| paths.binary_search(path).is_ok());
-        for path in paths {
-            if let Ok(objects) = objects(&path) {
-                let content = self.content(objects);
-                self.files.insert(path, content);
-            }
-        }
-        Ok(())
-    }
-
-    fn content(&mut self, objects: Vec<Object>) -> Content {
-        let mut content = Content::default();
-        let shared = &mut self.shared;
+impl Content {
+    fn of(objects: Vec<Object>, shared: &mut Shared) -> Self {
+        let mut content = Self::default();
         for object in objects {
             match object {
                 Object::Node(_) => {}
@@ -107,6 +98,17 @@ impl Folder {
             }
         }
         content
+    }
+}
+
+impl Folder {
+    /// Says whether anything is another.
+    fn read(&mut self, folder: &Path) -> Result<bool, AgentError> {
+        let shared = &mut self.shared;
+        let looked = self.files.read(folder, SystemTime::now(), |_, objects| {
+            Ok(Content::of(objects, shared))
+        })?;
+        Ok(looked.changed)
     }
 
     /// All that there is. Of two objects of one name that in the first file by name counts.
@@ -187,7 +189,12 @@ spec: {podSelector: {}, policyTypes: [Both]}
             };
             assert_eq!(&*namespaces[0].name, "shop");
             assert_eq!((namespaces.len(), policies.len(), pods.len()), (1, 1, 1));
-            assert_eq!(folder.files[&path].faults.len(), 1);
+            let faults: Vec<_> = folder
+                .files
+                .values()
+                .map(|file| file.faults.len())
+                .collect();
+            assert_eq!(faults, [1]);
         }
         fs::remove_file(&path).unwrap();
         folder.read(dir.path()).unwrap();
