@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -21,7 +21,7 @@ use crate::kernel::Outcome;
 use crate::metrics::Metrics;
 use crate::policy::Mailbox;
 
-/// How long a pass may take beyond the resync period before the agent counts as stuck.
+/// How long a pass, or a turn of the policy thread, may take beyond the resync period before the agent counts as stuck.
 const GRACE: Duration = Duration::from_mins(1);
 
 /// How long the counters of policy may take: a page with older ones is better than none.
@@ -40,6 +40,8 @@ pub struct Pages {
     pub installed: watch::Receiver<bool>,
     /// Whether all policies are enforced, or policy is off.
     pub enforced: watch::Receiver<bool>,
+    /// When the policy thread was last at work, if there is one.
+    pub policy_beat: watch::Receiver<Option<Instant>>,
     /// Who counts what the policy programs have seen.
     pub counter: Option<Mailbox>,
     /// Time between two passes.
@@ -118,14 +120,23 @@ impl Pages {
 
     fn health(&self) -> Response<Full<Bytes>> {
         let limit = self.resync_period * 3 + GRACE;
-        let beat = self.outcome.borrow().beat;
-        match beat.map(|beat| beat.elapsed()) {
-            Some(age) if age > limit => page(
-                StatusCode::SERVICE_UNAVAILABLE,
-                format!("the last pass was {} s ago\n", age.as_secs()),
-            ),
-            _ => page(StatusCode::OK, "ok\n".to_owned()),
+        let beats = [
+            ("the last pass", self.outcome.borrow().beat),
+            ("the policy thread's last turn", *self.policy_beat.borrow()),
+        ];
+        let mut text = String::new();
+        for (what, beat) in beats {
+            if let Some(age) = beat.map(|beat| beat.elapsed()).filter(|age| *age > limit) {
+                let _ = writeln!(text, "{what} was {} s ago", age.as_secs());
+            }
         }
+        if self.policy_beat.borrow().is_some() && self.policy_beat.has_changed().is_err() {
+            text.push_str("the policy thread has ended\n");
+        }
+        if text.is_empty() {
+            return page(StatusCode::OK, "ok\n".to_owned());
+        }
+        page(StatusCode::SERVICE_UNAVAILABLE, text)
     }
 
     fn readiness(&self) -> Response<Full<Bytes>> {
@@ -177,4 +188,45 @@ fn page(status: StatusCode, text: String) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::new(Bytes::from(text)));
     *answer.status_mut() = status;
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    async fn health(pages: &Pages) -> (StatusCode, String) {
+        let (head, body) = pages.health().into_parts();
+        let text = body.collect().await.unwrap().to_bytes();
+        (head.status, String::from_utf8(text.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_policy_thread_that_hangs_or_has_died_is_not_healthy() {
+        let (beat, policy_beat) = watch::channel(None);
+        let pages = Pages {
+            metrics: Arc::new(Metrics::new()),
+            board: Arc::new(Board::default()),
+            outcome: watch::channel(Outcome::default()).1,
+            installed: watch::channel(true).1,
+            enforced: watch::channel(true).1,
+            policy_beat,
+            counter: None,
+            resync_period: Duration::ZERO,
+        };
+        let ok = (StatusCode::OK, "ok\n".to_owned());
+        let wrong = |text: &str| (StatusCode::SERVICE_UNAVAILABLE, text.to_owned());
+        // No policy, or not yet.
+        assert_eq!(health(&pages).await, ok);
+        beat.send_replace(Some(Instant::now()));
+        assert_eq!(health(&pages).await, ok);
+        let past = Instant::now().checked_sub(GRACE + Duration::from_secs(5));
+        beat.send_replace(past);
+        let text = "the policy thread's last turn was 65 s ago\n";
+        assert_eq!(health(&pages).await, wrong(text));
+        beat.send_replace(Some(Instant::now()));
+        drop(beat);
+        assert_eq!(health(&pages).await, wrong("the policy thread has ended\n"));
+    }
 }

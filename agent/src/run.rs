@@ -138,6 +138,7 @@ async fn serve(
         outcome: outcome.clone(),
         installed,
         enforced: enforcement.enforced.subscribe(),
+        policy_beat: enforcement.beat.subscribe(),
         counter: enforcement.mailbox.clone(),
         resync_period: shared.config.resync_period,
     });

@@ -46,7 +46,7 @@ enum NodeCommand {
 
 #[derive(Debug, Subcommand)]
 enum PolicyCommand {
-    /// Tell what holds for a pod of this node: whether it is enforced, and by which policies it is isolated.
+    /// Tell what holds for a pod of this node: whether it is enforced, by which policies it is isolated, and since when.
     Status(Status),
     /// Tell whether a packet passes, and which policy and rule says so. Exit codes: 0 it passes, 1 it does not, 2 error.
     ///

@@ -6,6 +6,7 @@ use fairlead_cni_node::policy::{
     Answer, Explain, Explained, Isolation, LinkStatus, PodName, Refusal, RefusalCode, Request,
     Side, Status,
 };
+use fairlead_cni_node::time::rfc3339;
 use fairlead_netpol_model::Compiler;
 use fairlead_netpol_model::ask::{self, Asked};
 use fairlead_netpol_model::cluster::{Name, Protocol};
@@ -70,6 +71,8 @@ fn status(worker: &Worker, pod: &PodName) -> Result<Status, Refusal> {
         programs: worker.has_programs(link),
         known: worker.is_known(link),
         drops: worker.drops(link),
+        since: Some(rfc3339(on.judged.since)),
+        changed: on.judged.by.map(|(_, at)| rfc3339(at)),
     });
     let reported = known.map(|pod| pod.addresses.clone()).unwrap_or_default();
     let addresses: Vec<IpAddr> = match on {

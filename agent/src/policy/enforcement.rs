@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::sync::{Arc, mpsc};
+use std::time::Instant;
 
 use fairlead_cni_netlink::{Event, Group, Monitor};
 use fairlead_netpol_datapath as datapath;
@@ -25,6 +26,8 @@ pub(crate) struct Enforcement {
     pub(crate) rule: Arc<NodeRule>,
     /// Whether everything known is enforced, or policy is off.
     pub(crate) enforced: watch::Sender<bool>,
+    /// When the worker was last at work; `None` before it is, and where policy is off.
+    pub(crate) beat: watch::Sender<Option<Instant>>,
 }
 
 impl Enforcement {
@@ -41,6 +44,7 @@ impl Enforcement {
                 NodeRule::off()
             }),
             enforced: watch::channel(!on).0,
+            beat: watch::channel(None).0,
         }
     }
 
@@ -74,6 +78,7 @@ impl Enforcement {
             rule: self.rule,
             notices,
             enforced: self.enforced,
+            beat: self.beat,
         };
         let ended = worker::start(setup, mailbox.clone(), messages);
         parts.spawn(async move {

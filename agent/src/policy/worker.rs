@@ -9,16 +9,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use fairlead_cni_netlink::{Event, Netlink};
 use fairlead_cni_node::policy::{Answer, Request};
 use fairlead_netpol_datapath::Datapath;
 use fairlead_netpol_model::Compiler;
-use fairlead_netpol_model::tables::{Endpoint, IfIndex, SetId};
+use fairlead_netpol_model::tables::Endpoint;
 use tokio::sync::{oneshot, watch};
 
-use super::attachments::Attachments;
+use super::attachments::{Attachments, Sets};
 use super::counts::Seen;
 use super::flows::Followers;
 use super::input::{self, Listed};
@@ -43,9 +43,6 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// How long after a write of its own the kernel's messages about filters say nothing new.
 const OWN: Duration = Duration::from_secs(1);
 
-/// The policy sets of a pod, ingress first.
-type Sets = [Option<SetId>; 2];
-
 /// What the worker is made of.
 pub(super) struct Setup {
     /// The configuration.
@@ -66,6 +63,8 @@ pub(super) struct Setup {
     pub(super) notices: Notices,
     /// Whether everything known is enforced.
     pub(super) enforced: watch::Sender<bool>,
+    /// Where it tells that it is at work.
+    pub(super) beat: watch::Sender<Option<Instant>>,
 }
 
 /// Starts the thread. What it hands back tells when it has ended, which it does by a mistake alone.
@@ -102,8 +101,6 @@ pub(super) struct Worker {
     flush_at: Option<Instant>,
     /// When filters were last changed by this thread: the kernel tells of that too.
     wrote_at: Instant,
-    /// The policy sets of the pod on each link.
-    sets: BTreeMap<IfIndex, Sets>,
     /// The links whose programs were put back last.
     repaired: BTreeMap<String, Instant>,
     failing: Option<String>,
@@ -130,7 +127,6 @@ impl Worker {
             check_at: Instant::now(),
             flush_at: None,
             wrote_at: Instant::now(),
-            sets: BTreeMap::new(),
             repaired: BTreeMap::new(),
             failing: None,
             unsupported: None,
@@ -143,6 +139,7 @@ impl Worker {
     fn run(mut self, messages: &Receiver<Message>) {
         loop {
             let now = Instant::now();
+            self.setup.beat.send_replace(Some(now));
             let next = self
                 .waiting
                 .iter()
@@ -225,6 +222,7 @@ impl Worker {
             self.check_at = now + RETRY;
         }
         self.answer_waiting();
+        self.attachments.write_times();
         self.tell();
     }
 
@@ -257,5 +255,11 @@ impl Worker {
 }
 
 fn sets(endpoint: &Endpoint) -> Sets {
-    [endpoint.ingress, endpoint.egress].map(|set| set.map(|set| set.id))
+    [endpoint.ingress, endpoint.egress].map(|set| set.map(|set| set.id.0))
+}
+
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }

@@ -61,6 +61,8 @@ fn the_status_of_a_pod_tells_what_isolates_it_and_where_it_is_judged() -> Result
     let link = told.link.context("no link")?;
     assert_eq!(link.host_link, server.host_link);
     assert!(link.programs && link.known && link.drops > 0, "{link:?}");
+    let (since, changed) = (link.since.context("no time")?, link.changed);
+    assert!(changed.as_ref() >= Some(&since), "{since} {changed:?}");
     let told = status(&policed, "shop/other")?;
     assert!(!told.ingress.isolated);
     let Answer::Error(refusal) = ask(&policed, &Request::Status(name("shop/nobody")))? else {
@@ -68,6 +70,28 @@ fn the_status_of_a_pod_tells_what_isolates_it_and_where_it_is_judged() -> Result
     };
     assert_eq!(refusal.code, RefusalCode::NotFound);
     assert_eq!(refusal.message, "no pod shop/nobody is known, of 2 in all");
+    Ok(())
+}
+
+#[test]
+fn since_when_a_pod_is_enforced_outlives_the_agent_and_its_rules_change_with_policy() -> Result<()>
+{
+    let mut policed = direct(1)?;
+    let server = policed.pod(0, "shop/server", SERVER)?;
+    let other = policed.pod(0, "shop/other", OTHER)?;
+    wait_open(&other, &server)?;
+    let link = |policed: &Policed| status(policed, "shop/server")?.link.context("no link");
+    let first = link(&policed)?;
+    policed.apply("shop/in", CLIENTS_IN)?;
+    wait_closed(&other, &server)?;
+    let second = link(&policed)?;
+    assert_eq!(second.since, first.since);
+    assert!(second.changed > first.changed, "{second:?}");
+    policed.take_agent(0)?.terminate()?;
+    policed.start(0)?;
+    policed.agent(0)?.wait_ready()?;
+    let third = link(&policed)?;
+    assert_eq!((third.since, third.changed), (second.since, second.changed));
     Ok(())
 }
 

@@ -14,8 +14,14 @@ pub(super) fn text(status: &Status) -> String {
     let addresses: Vec<String> = status.addresses.iter().map(ToString::to_string).collect();
     row("address", known(&addresses.join(", ")));
     row("link", link(status.link.as_ref()));
+    if let Some(since) = status.link.as_ref().and_then(|link| link.since.as_ref()) {
+        row("since", since.clone());
+    }
     row("ingress", isolation(&status.ingress));
     row("egress", isolation(&status.egress));
+    if let Some(changed) = status.link.as_ref().and_then(|link| link.changed.as_ref()) {
+        row("rules", format!("these since {changed}"));
+    }
     if let Some(link) = &status.link {
         let whose = "by these rules, of all pods here that have the same";
         row("dropped", format!("{} packets, {whose}", link.drops));
@@ -77,6 +83,8 @@ mod tests {
                 programs: true,
                 known: true,
                 drops: 3,
+                since: Some("2026-11-23T22:00:00.000Z".into()),
+                changed: Some("2026-11-23T22:05:00.000Z".into()),
             }),
             ingress: Isolation {
                 isolated: true,
@@ -91,8 +99,10 @@ mod tests {
              node      n1\n\
              address   10.244.1.5, fd00::5\n\
              link      fl0123456789ab (7), enforced\n\
+             since     2026-11-23T22:00:00.000Z\n\
              ingress   only what one of these allows: shop/deny, shop/web\n\
              egress    everything passes: no policy selects the pod\n\
+             rules     these since 2026-11-23T22:05:00.000Z\n\
              dropped   3 packets, by these rules, of all pods here that have the same\n\
              trouble   map cells is full\n"
         );

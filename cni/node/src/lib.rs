@@ -4,5 +4,6 @@
 pub mod node_file;
 pub mod owned;
 pub mod policy;
+pub mod time;
 
 pub use node_file::{Mode, NodeFile, NodeFileError};

@@ -258,6 +258,12 @@ pub struct LinkStatus {
     /// Packets that the pod's rules dropped, of all pods here that have the same.
     #[serde(default)]
     pub drops: u64,
+    /// Since when its packets are judged, in RFC 3339's form.
+    #[serde(default)]
+    pub since: Option<String>,
+    /// Since when by the present rules: when the rules of either direction were last written as others.
+    #[serde(default)]
+    pub changed: Option<String>,
 }
 
 /// One direction of a pod.

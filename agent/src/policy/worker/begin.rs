@@ -9,7 +9,7 @@ use fairlead_netpol_datapath::{Datapath, DatapathError, Settings};
 use fairlead_netpol_model::tables::IfIndex;
 
 use super::starts::Waiting;
-use super::{RETRY, Worker, sets};
+use super::{RETRY, Worker, now, sets};
 use crate::policy::events;
 use crate::policy::links::set_bridges;
 use crate::policy::running::Running;
@@ -145,6 +145,7 @@ impl Worker {
             );
             return;
         }
+        self.attachments.recall(link);
         self.waiting
             .push(Waiting::new(note, self.setup.config.start_timeout, None));
         if let Some(datapath) = self.datapath.as_mut().filter(|_| ran)
@@ -163,16 +164,14 @@ impl Worker {
             sample: self.setup.config.sample_flows,
         };
         let tables = self.compiler.tables();
-        self.sets = tables
-            .endpoints
-            .iter()
-            .map(|(link, endpoint)| (*link, sets(endpoint)))
-            .collect();
         match datapath
             .set_settings(settings)
             .and_then(|_| datapath.resync(&tables))
         {
             Ok(applied) => {
+                for (link, endpoint) in &tables.endpoints {
+                    self.attachments.judge(*link, sets(endpoint), now());
+                }
                 tracing::info!(
                     written = applied.written,
                     removed = applied.removed,

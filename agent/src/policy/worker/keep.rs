@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fairlead_netpol_datapath::node_table;
 use fairlead_netpol_model::tables::{IfIndex, Write};
 
-use super::{RETRY, Worker, sets};
+use super::{RETRY, Worker, now, sets};
 use crate::reconcile::Notice;
 
 /// How long packets that were being judged when something was written may still look at what it replaced.
@@ -86,11 +86,6 @@ impl Worker {
         if update.writes.is_empty() {
             return;
         }
-        for write in &update.writes {
-            if let Write::Endpoint(link, Some(endpoint)) = write {
-                self.sets.insert(*link, sets(endpoint));
-            }
-        }
         let begin = Instant::now();
         let applied = datapath.apply(&update);
         self.setup
@@ -100,6 +95,11 @@ impl Worker {
             .observe(begin.elapsed().as_secs_f64());
         match applied {
             Ok(applied) => {
+                for write in &update.writes {
+                    if let Write::Endpoint(link, Some(endpoint)) = write {
+                        self.attachments.judge(*link, sets(endpoint), now());
+                    }
+                }
                 self.setup
                     .metrics
                     .wrote("policy", applied.written + applied.removed, false);

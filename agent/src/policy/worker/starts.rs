@@ -7,7 +7,7 @@ use fairlead_netpol_datapath::{Datapath, MapName};
 use fairlead_netpol_model::tables::IfIndex;
 use tokio::sync::oneshot;
 
-use super::Worker;
+use super::{Worker, now};
 use crate::policy::attachments::Attached;
 
 /// A pod whose start waits for what is known of it.
@@ -52,7 +52,7 @@ impl Worker {
         {
             self.detach(old);
         }
-        let Some(attached) = self.attachments.insert(note) else {
+        let Some(attached) = self.attachments.insert(note, now()) else {
             return false;
         };
         let (pod, uid) = (attached.pod(), attached.note.uid.clone());
@@ -67,7 +67,6 @@ impl Worker {
             return;
         }
         self.compiler.detach(link);
-        self.sets.remove(&link);
         self.links.gone(link);
         self.flush_at = Some(Instant::now());
     }
@@ -123,10 +122,10 @@ impl Worker {
 
     /// Answers those that are known by now, and those that waited long enough.
     pub(super) fn answer_waiting(&mut self) {
-        let now = Instant::now();
+        let time = Instant::now();
         for mut one in std::mem::take(&mut self.waiting) {
             let known = self.enforcing && self.is_known(one.note.if_index);
-            if !known && one.until > now {
+            if !known && one.until > time {
                 self.waiting.push(one);
             } else if !self.enforcing {
                 one.answer(Answer::Error(self.not_yet()));

@@ -75,10 +75,11 @@ impl Worker {
         let Some(datapath) = &self.datapath else {
             return 0;
         };
-        let sets = self.sets.get(&link).copied().unwrap_or_default();
+        let by = self.attachments.get(link).and_then(|on| on.judged.by);
+        let sets = by.unwrap_or_default().0;
         let verdicts = datapath.verdicts().unwrap_or_default();
         let of = |verdict: &&VerdictCount| {
-            verdict.reason != Reason::Allowed && sets.contains(&Some(verdict.set))
+            verdict.reason != Reason::Allowed && sets.contains(&Some(verdict.set.0))
         };
         verdicts
             .iter()

@@ -60,6 +60,8 @@ fn every_answer_comes_back_as_it_was_sent() {
                 programs: true,
                 known: true,
                 drops: 3,
+                since: Some("2026-11-23T22:00:00.000Z".into()),
+                changed: None,
             }),
             ingress: isolation,
             egress: Isolation::default(),
