@@ -66,6 +66,8 @@ enum Part {
     Traffic,
     /// `NetworkPolicy`.
     Policy,
+    /// Of that, what ADD pays for it, alone.
+    PolicyAdd,
 }
 
 /// How often things are repeated.
@@ -106,6 +108,7 @@ pub fn run(args: &Args) -> Result<()> {
             Part::Peers => peers::measure(&programs, args.quick, &mut report)?,
             Part::Traffic => traffic::measure(&programs, args.quick, &mut report)?,
             Part::Policy => policy::measure(&programs, args.quick, &mut report)?,
+            Part::PolicyAdd => policy::measure_add(&programs, args.quick, &mut report)?,
         }
     }
     let text = format!("{}{}", report.tables(), goals::table(&report));

@@ -1,6 +1,5 @@
 //! The agent itself: its memory with so many pods and policies, and what an ADD pays for policy.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -137,11 +136,9 @@ fn cluster(policies: u32, pods: u32) -> Vec<(String, String)> {
         (pods, pod),
     ] {
         for first in (0..count).step_by(TOGETHER as usize) {
-            let mut text = String::new();
-            for number in first..count.min(first + TOGETHER) {
-                let _ = writeln!(text, "---\n{}", object(number));
-            }
-            files.push((format!("part{}.yaml", files.len()), text));
+            let items: Vec<Value> = (first..count.min(first + TOGETHER)).map(object).collect();
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+            files.push((format!("part{}.json", files.len()), list.to_string()));
         }
     }
     files

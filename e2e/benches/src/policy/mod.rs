@@ -173,11 +173,10 @@ pub(crate) fn goals(report: &Report) -> Vec<goals::Judged> {
 /// Measures all of it.
 pub(crate) fn measure(programs: &Programs, quick: bool, report: &mut Report) -> Result<()> {
     packets(programs, quick, report)?;
-    let (changes, adds) = if quick { (400, 1) } else { (4_000, 6) };
+    let changes = if quick { 400 } else { 4_000 };
     report.progress("labels that change beside 1,000 policies and 10,000 pods");
     let change = change::measure(1_000, 10_000, changes)?;
-    report.progress("ADDs without and with policy");
-    let adds = agent::adds(programs, adds, 64)?;
+    let adds = adds(programs, quick, report)?;
     let mut memory = Vec::new();
     let sizes = [(1_000, 10_000), (1_000, 100_000)];
     for (policies, pods) in sizes.into_iter().take(if quick { 1 } else { 2 }) {
@@ -190,6 +189,21 @@ pub(crate) fn measure(programs: &Programs, quick: bool, report: &mut Report) -> 
         memory,
     });
     Ok(())
+}
+
+/// Measures what ADD pays.
+pub(crate) fn measure_add(programs: &Programs, quick: bool, report: &mut Report) -> Result<()> {
+    let adds = adds(programs, quick, report)?;
+    report.policy_agent(AgentRows {
+        adds: Some(adds),
+        ..AgentRows::default()
+    });
+    Ok(())
+}
+
+fn adds(programs: &Programs, quick: bool, report: &Report) -> Result<[Sample; 2]> {
+    report.progress("ADDs without and with policy");
+    agent::adds(programs, if quick { 1 } else { 6 }, 64)
 }
 
 /// What was measured of the agent.
