@@ -5,6 +5,7 @@ mod api;
 mod away;
 mod bridge;
 mod conditions;
+mod full;
 mod kubernetes;
 mod leak;
 mod life;
