@@ -115,14 +115,15 @@ __noinline int flow_write(const struct flow_key *of, __u64 now, __u32 opener, __
 	if (!of)
 		return 0;
 	key = *of;
-	/* An older one that is confirmed would be found first. */
-	bpf_map_delete_elem(&flows, &key);
 	bpf_map_update_elem(&flows_new, &key, &flow, BPF_ANY);
 	return 0;
 }
 
 static __always_inline void flow_open(const struct end *end, enum side opener, __u32 from)
 {
+	/* An older one that is confirmed would be found first. */
+	if (end->flow)
+		bpf_map_delete_elem(&flows, &end->key);
 	flow_write(&end->key, end->now, opener, from, end->shortcut);
 }
 
