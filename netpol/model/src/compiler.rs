@@ -1,6 +1,7 @@
 //! From the cluster to the maps of this node.
 
 mod atoms;
+mod by_address;
 mod classes;
 mod flips;
 mod ids;

@@ -14,7 +14,7 @@ use fairlead_netpol_model::Compiler;
 use large::{HERE, Shared, attach, pods, policy, relabelled, settle, tell_pods, tell_policies};
 
 /// What a pod may cost: its name, namespace, labels, addresses, node, named ports, and what it is to policies.
-const A_POD: usize = 750;
+const A_POD: usize = 660;
 
 /// Counts what is held.
 struct Counting;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 
 use super::atoms::{Atom, AtomId, Subject};
+use super::by_address::ByAddress;
 use super::ids::{Digest, Key, Kind};
 use super::inputs::Inputs;
 use crate::tables::{ClassId, SetId};
@@ -26,7 +27,7 @@ pub(crate) struct Class {
     /// In order.
     pub(crate) atoms: Box<[AtomId]>,
     /// The addresses that have it.
-    pub(crate) addresses: HashSet<IpAddr>,
+    pub(crate) addresses: ByAddress<()>,
     /// In which epoch the last address left it.
     idle_since: u64,
 }
@@ -36,7 +37,7 @@ pub(crate) struct Class {
 pub(crate) struct Classes {
     pub(crate) atoms: HashMap<AtomId, Known>,
     pub(crate) known: HashMap<ClassId, Class>,
-    pub(crate) addresses: HashMap<IpAddr, ClassId>,
+    pub(crate) addresses: ByAddress<ClassId>,
     idle: BTreeSet<(u64, ClassId)>,
     blocks: Blocks,
     selectors: HashSet<AtomId>,
@@ -165,7 +166,7 @@ impl Classes {
         }
         let class = Class {
             atoms: atoms.into(),
-            addresses: HashSet::new(),
+            addresses: ByAddress::default(),
             idle_since: epoch,
         };
         self.known.insert(id, class);
@@ -182,17 +183,17 @@ impl Classes {
     ) -> Option<ClassId> {
         let before = match class {
             Some(class) => self.addresses.insert(address, class),
-            None => self.addresses.remove(&address),
+            None => self.addresses.remove(address),
         };
         if let Some((id, class)) = class.and_then(|id| Some((id, self.known.get_mut(&id)?))) {
             if class.addresses.is_empty() {
                 self.idle.remove(&(class.idle_since, id));
             }
-            class.addresses.insert(address);
+            class.addresses.insert(address, ());
         }
         let left = before.filter(|before| Some(*before) != class);
         if let Some((id, class)) = left.and_then(|id| Some((id, self.known.get_mut(&id)?))) {
-            class.addresses.remove(&address);
+            class.addresses.remove(address);
             if class.addresses.is_empty() {
                 class.idle_since = epoch;
                 self.idle.insert((epoch, id));

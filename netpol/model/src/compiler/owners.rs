@@ -1,11 +1,11 @@
 //! Who has an address: a pod that is attached to this node, or else one whose status names it.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
+use super::by_address::ByAddress;
 use crate::cluster::Pod;
 use crate::tables::IfIndex;
 
@@ -32,79 +32,108 @@ impl Owner {
     }
 }
 
-/// The claims to one address, the one that counts last: attachments count more than status, and later claims more
-/// than earlier ones, because the earlier pod may be gone without our knowing.
-#[derive(Debug, Clone)]
-struct Claims {
+/// The claims to one address. Attachments count more than status, and later claims more than earlier ones, because the
+/// earlier pod may be gone without our knowing.
+#[derive(Debug)]
+enum Claims {
+    One(Owner),
     /// Hardly ever there: no address should be two pods'.
-    #[expect(
-        clippy::box_collection,
-        reason = "a vector takes 24 bytes of every address"
-    )]
-    others: Option<Box<Vec<Owner>>>,
+    More(Box<Disputed>),
+}
+
+/// The claims to an address that several have.
+#[derive(Debug)]
+struct Disputed {
     counts: Owner,
+    /// The one that comes next is the last.
+    others: Vec<Owner>,
 }
 
 impl Claims {
-    fn others(&mut self) -> &mut Vec<Owner> {
-        self.others.get_or_insert_default()
+    fn counts(&self) -> &Owner {
+        match self {
+            Self::One(owner) => owner,
+            Self::More(disputed) => &disputed.counts,
+        }
+    }
+
+    /// Makes a claim, or renews one in its place.
+    fn add(self, owner: Owner) -> Self {
+        let mut disputed = match self {
+            Self::One(counts) if counts.is(&owner) => return Self::One(owner),
+            Self::One(counts) => Box::new(Disputed {
+                counts,
+                others: Vec::new(),
+            }),
+            Self::More(disputed) => disputed,
+        };
+        let Disputed { counts, others } = &mut *disputed;
+        if counts.is(&owner) {
+            *counts = owner;
+        } else if let Some(same) = others.iter_mut().find(|one| one.is(&owner)) {
+            *same = owner;
+        } else if counts.is_attached() && !owner.is_attached() {
+            let attached = others.iter().position(Owner::is_attached);
+            others.insert(attached.unwrap_or(others.len()), owner);
+        } else {
+            others.push(std::mem::replace(counts, owner));
+        }
+        Self::More(disputed)
+    }
+
+    /// Takes a claim back: the one before it counts again.
+    fn without(self, owner: &Owner) -> Option<Self> {
+        match self {
+            Self::One(counts) => (!counts.is(owner)).then_some(Self::One(counts)),
+            Self::More(mut disputed) => {
+                if disputed.counts.is(owner) {
+                    disputed.counts = disputed.others.pop()?;
+                } else {
+                    disputed.others.retain(|one| !one.is(owner));
+                }
+                Some(if disputed.others.is_empty() {
+                    Self::One(disputed.counts)
+                } else {
+                    Self::More(disputed)
+                })
+            }
+        }
     }
 }
 
 /// All claims to addresses.
 #[derive(Debug, Default)]
-pub(crate) struct Owners(BTreeMap<IpAddr, Claims>);
+pub(crate) struct Owners(ByAddress<Claims>);
 
 impl Owners {
     pub(crate) fn get(&self, address: IpAddr) -> Option<&Owner> {
-        self.0.get(&address).map(|claims| &claims.counts)
+        self.0.get(address).map(Claims::counts)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (IpAddr, &Owner)> {
-        self.0
-            .iter()
-            .map(|(address, claims)| (*address, &claims.counts))
+        let all = self.0.iter();
+        all.map(|(address, claims)| (address, claims.counts()))
     }
 
     pub(crate) fn inside(&self, cidr: IpNetwork) -> impl Iterator<Item = (IpAddr, &Owner)> {
-        let inside = self.0.range(cidr.network()..);
-        let inside = inside.take_while(move |(address, _)| cidr.contains(**address));
-        inside.map(|(address, claims)| (*address, &claims.counts))
+        let inside = self.0.inside(cidr);
+        inside.map(|(address, claims)| (address, claims.counts()))
     }
 
     /// Makes a claim, or renews one in its place.
     pub(crate) fn claim(&mut self, address: IpAddr, owner: Owner) {
-        let Some(claims) = self.0.get_mut(&address) else {
-            let others = None;
-            let counts = owner;
-            self.0.insert(address, Claims { others, counts });
-            return;
+        let claims = match self.0.remove(address) {
+            Some(claims) => claims.add(owner),
+            None => Claims::One(owner),
         };
-        if claims.counts.is(&owner) {
-            claims.counts = owner;
-        } else if let Some(same) = claims.others().iter_mut().find(|one| one.is(&owner)) {
-            *same = owner;
-        } else if claims.counts.is_attached() && !owner.is_attached() {
-            let attached = claims.others().iter().position(Owner::is_attached);
-            let at = attached.unwrap_or(claims.others().len());
-            claims.others().insert(at, owner);
-        } else {
-            let before = std::mem::replace(&mut claims.counts, owner);
-            claims.others().push(before);
-        }
+        self.0.insert(address, claims);
     }
 
     /// Takes a claim back: the one before it counts again.
     pub(crate) fn withdraw(&mut self, address: IpAddr, owner: &Owner) {
-        let Some(claims) = self.0.get_mut(&address) else {
-            return;
-        };
-        if !claims.counts.is(owner) {
-            claims.others().retain(|one| !one.is(owner));
-        } else if let Some(before) = claims.others().pop() {
-            claims.counts = before;
-        } else {
-            self.0.remove(&address);
+        let claims = self.0.remove(address);
+        if let Some(left) = claims.and_then(|claims| claims.without(owner)) {
+            self.0.insert(address, left);
         }
     }
 }

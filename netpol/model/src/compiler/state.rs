@@ -214,7 +214,7 @@ impl State {
             .iter()
             .filter_map(|id| Some((*id, &self.classes.atoms.get(id)?.atom)));
         for (address, more) in matched(inputs, atoms) {
-            let Some(before) = self.classes.addresses.get(&address).copied() else {
+            let Some(before) = self.classes.addresses.get(address).copied() else {
                 continue;
             };
             if but.contains(&address) {
@@ -325,7 +325,7 @@ impl State {
         let Some(class) = self.classes.known.get(&id) else {
             return;
         };
-        let mut addresses: Vec<IpAddr> = class.addresses.iter().copied().collect();
+        let addresses: Vec<IpAddr> = class.addresses.keys().collect();
         if addresses.is_empty() {
             return;
         }
@@ -333,7 +333,6 @@ impl State {
         let known = &self.classes.atoms;
         atoms.retain(|atom| known.get(atom).is_some_and(|known| !known.sets.is_empty()));
         let class = self.class(atoms, writes);
-        addresses.sort_unstable();
         for address in addresses {
             self.classes.place(self.epoch, address, Some(class));
             writes.push(self.entry(address, class));
@@ -353,8 +352,8 @@ impl State {
                 .cells
                 .extend(cells.map(|(set, mask)| ((set, *id), mask)));
         }
-        for (address, class) in &self.classes.addresses {
-            tables.write(&self.entry(*address, *class));
+        for (address, class) in self.classes.addresses.iter() {
+            tables.write(&self.entry(address, *class));
         }
         let endpoints = self.endpoints.iter();
         tables.endpoints = endpoints
@@ -398,9 +397,7 @@ impl State {
     /// The addresses of a class.
     pub(crate) fn addresses(&self, class: ClassId) -> impl Iterator<Item = IpAddr> {
         let class = self.classes.known.get(&class);
-        class
-            .into_iter()
-            .flat_map(|class| class.addresses.iter().copied())
+        class.into_iter().flat_map(|class| class.addresses.keys())
     }
 
     /// Whether there is nothing to write or to remove.
