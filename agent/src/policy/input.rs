@@ -29,8 +29,9 @@ pub(super) fn take(compiler: &mut Compiler, listed: &mut Listed, news: News, any
         News::Pods(pods) => {
             listed.pods = true;
             let names: BTreeSet<Name> = pods.iter().map(|pod| pod.name.clone()).collect();
-            for (name, uid) in gone(compiler.cluster().pods.iter(), &names) {
-                compiler.remove_pod(&name, &uid.uid);
+            let known = compiler.cluster().pods.iter();
+            for (name, pod) in gone(known.map(|pod| (&pod.name, pod)), &names) {
+                compiler.remove_pod(&name, pod.uid.clone());
             }
             for pod in pods {
                 set_pod(compiler, pod, any_sources);
@@ -60,7 +61,7 @@ pub(super) fn take(compiler: &mut Compiler, listed: &mut Listed, news: News, any
             }
         }
         News::Pod(pod) => set_pod(compiler, *pod, any_sources),
-        News::PodGone(name, uid) => compiler.remove_pod(&name, &uid),
+        News::PodGone(name, uid) => compiler.remove_pod(&name, uid),
         News::Namespace(namespace) => set_namespace(compiler, namespace),
         News::NamespaceGone(name) => compiler.remove_namespace(&name),
         News::Policy(policy) => compiler.set_policy(policy),
@@ -121,8 +122,8 @@ mod tests {
         compiler
             .cluster()
             .pods
-            .keys()
-            .map(|name| &*name.name)
+            .iter()
+            .map(|pod| &*pod.name.name)
             .collect()
     }
 

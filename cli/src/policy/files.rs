@@ -122,7 +122,7 @@ impl Objects {
             match object {
                 Object::Pod(pod) => {
                     let (pod, faults) = pod.to_pod(&mut self.shared);
-                    self.cluster.pods.insert(pod.name.clone(), Arc::new(pod));
+                    self.cluster.pods.insert(Arc::new(pod));
                     self.faults.extend(faults);
                 }
                 Object::Namespace(namespace) => {
@@ -151,7 +151,7 @@ impl Objects {
             policies,
             namespaces,
         } = &mut self.cluster;
-        for name in pods.keys().chain(policies.keys()) {
+        for name in pods.iter().map(|pod| &pod.name).chain(policies.keys()) {
             let namespace = &name.namespace;
             namespaces.entry(namespace.clone()).or_insert_with(|| {
                 let label = [(NAME_LABEL, &**namespace)];
@@ -243,12 +243,12 @@ spec:
         fs::write(dir.path().join(".b.yaml"), "{").unwrap();
         let objects = read(&[dir.path().to_owned()]).unwrap();
         assert_eq!(
-            names(objects.cluster.pods.keys()),
+            names(objects.cluster.pods.iter().map(|pod| &pod.name)),
             ["jobs/report", "shop/web-0"]
         );
         assert_eq!(names(objects.cluster.policies.keys()), ["shop/deny"]);
         assert_eq!(objects.cluster.namespaces.len(), 2);
-        let report = objects.cluster.pods.values().next().unwrap();
+        let report = objects.cluster.pods.iter().next().unwrap();
         assert_eq!(
             report.labels.get("app").map(|value| &**value),
             Some("report")

@@ -130,7 +130,7 @@ impl<'a> End<'a> {
             Self::Address(address) => Side::Address(*address),
             Self::Node => {
                 let there = |pod: &&Pod| pod.host_network && Some(&*pod.node) == other.node();
-                let mut pods = cluster.pods.values().map(|pod| &**pod).filter(there);
+                let mut pods = cluster.pods.iter().map(|pod| &**pod).filter(there);
                 Side::Node(pods.find_map(own).unwrap_or(unspecified(ip4)))
             }
         }
@@ -150,7 +150,7 @@ impl std::fmt::Display for End<'_> {
 /// Who has an address.
 fn at(cluster: &Cluster, address: IpAddr) -> End<'_> {
     let has = |pod: &&Pod| !pod.finished && pod.addresses.contains(&address);
-    match cluster.pods.values().map(|pod| &**pod).find(has) {
+    match cluster.pods.iter().map(|pod| &**pod).find(has) {
         Some(pod) if pod.host_network => End::Host(pod),
         Some(pod) => End::Pod(pod),
         None => End::Address(address),
@@ -181,7 +181,7 @@ mod tests {
         }
     }
 
-    fn pod(text: &str, node: &str, addresses: &[&str], host_network: bool) -> (Name, Arc<Pod>) {
+    fn pod(text: &str, node: &str, addresses: &[&str], host_network: bool) -> Arc<Pod> {
         let pod = Pod {
             name: name(text),
             uid: text.into(),
@@ -193,7 +193,7 @@ mod tests {
             named_ports: [].into(),
             sources: Sources::Own,
         };
-        (pod.name.clone(), Arc::new(pod))
+        Arc::new(pod)
     }
 
     fn cluster() -> Cluster {

@@ -1,11 +1,17 @@
 //! What of the cluster `NetworkPolicy` looks at: pods, namespaces and policies, as plain values.
 
+mod pods;
+mod uid;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
+
+pub use pods::Pods;
+pub use uid::Uid;
 
 /// Labels of one object, in the order of their keys. One allocation, and none for those who share it: pods of one
 /// deployment have the same labels.
@@ -91,7 +97,7 @@ pub struct Pod {
     /// Its namespace and name.
     pub name: Name,
     /// Its UID: a later pod of the same name is another pod.
-    pub uid: Arc<str>,
+    pub uid: Uid,
     /// The node that it was bound to; empty before.
     pub node: Arc<str>,
     /// Its labels.
@@ -208,8 +214,8 @@ pub struct Policy {
 pub struct Cluster {
     /// Namespaces by name.
     pub namespaces: BTreeMap<Arc<str>, Namespace>,
-    /// Pods by name.
-    pub pods: BTreeMap<Name, Arc<Pod>>,
+    /// Pods.
+    pub pods: Pods,
     /// Policies by name.
     pub policies: BTreeMap<Name, Arc<Policy>>,
 }

@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::cluster::{Cluster, Name, NamedPort, Namespace, Pod, Policy, Protocol};
+use crate::cluster::{Cluster, Name, NamedPort, Namespace, Pod, Policy, Protocol, Uid};
 use crate::oracle::{self, Direction};
 use crate::tables::{Attachment, ClassId, IfIndex, SetId, Tables, Update};
 use ids::Key;
@@ -104,8 +104,9 @@ impl Compiler {
     }
 
     /// Removes a pod, unless another of its name is there by now.
-    pub fn remove_pod(&mut self, name: &Name, uid: &str) {
-        if self.pod(name).is_some_and(|pod| *pod.uid == *uid) {
+    pub fn remove_pod(&mut self, name: &Name, uid: impl Into<Uid>) {
+        let uid = uid.into();
+        if self.pod(name).is_some_and(|pod| pod.uid == uid) {
             self.replace_pod(name, None);
         }
     }
@@ -191,7 +192,13 @@ impl Compiler {
 
     /// Says that a pod is behind an interface of this node. As long as the pod is not known, or only one of another
     /// UID, nothing may pass. An empty `uid` is that of any pod of the name.
-    pub fn attach(&mut self, index: IfIndex, pod: Name, uid: &str, attachment: Attachment) {
+    pub fn attach(
+        &mut self,
+        index: IfIndex,
+        pod: Name,
+        uid: impl Into<Uid>,
+        attachment: Attachment,
+    ) {
         let attached = Attached {
             pod,
             uid: uid.into(),
@@ -293,7 +300,7 @@ impl Compiler {
 
     /// What is attached to an interface: the pod's name and UID, and how.
     #[must_use]
-    pub fn attachment(&self, index: IfIndex) -> Option<(&Name, &str, &Attachment)> {
+    pub fn attachment(&self, index: IfIndex) -> Option<(&Name, &Uid, &Attachment)> {
         let at = self.inputs.attached.get(&index)?;
         Some((&at.pod, &at.uid, &at.attachment))
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use fairlead_netpol_model::Compiler;
 use fairlead_netpol_model::cluster::{
     Cluster, IpBlock, Labels, Name, NamedPort, Namespace, Peer, Pod, Policy, Port, Ports, Protocol,
-    Requirement, Rule, Selector, Sources,
+    Requirement, Rule, Selector, Sources, Uid,
 };
 use fairlead_netpol_model::oracle::{self, Packet, Side, Traffic};
 use fairlead_netpol_model::tables::{Attachment, IfIndex, Link, Set, Tables};
@@ -106,13 +106,13 @@ impl Case {
             named_ports: ports.collect(),
             sources: Sources::Own,
         };
-        self.cluster.pods.insert(pod.name.clone(), Arc::new(pod));
+        self.cluster.pods.insert(Arc::new(pod));
     }
 
     fn change(&mut self, pod: &str, change: impl FnOnce(&mut Pod)) {
-        change(Arc::make_mut(
-            self.cluster.pods.get_mut(&name(pod)).unwrap(),
-        ));
+        let mut pod = Arc::unwrap_or_clone(self.cluster.pods.remove(&name(pod)).unwrap());
+        change(&mut pod);
+        self.cluster.pods.insert(Arc::new(pod));
     }
 
     fn policy(&mut self, policy: &str, ingress: Option<Vec<Rule>>, egress: Option<Vec<Rule>>) {
@@ -153,14 +153,14 @@ impl Case {
         for policy in self.cluster.policies.values() {
             compiler.set_policy(Policy::clone(policy));
         }
-        for pod in self.cluster.pods.values() {
+        for pod in self.cluster.pods.iter() {
             compiler.set_pod(Pod::clone(pod));
             if !pod.host_network {
                 attach(
                     &mut compiler,
                     interface(pod),
                     &pod.name,
-                    &pod.uid,
+                    pod.uid.clone(),
                     pod.addresses[0],
                 );
             }
@@ -216,7 +216,13 @@ fn interface(pod: &Pod) -> IfIndex {
     }
 }
 
-fn attach(compiler: &mut Compiler, index: IfIndex, pod: &Name, uid: &str, address: IpAddr) {
+fn attach(
+    compiler: &mut Compiler,
+    index: IfIndex,
+    pod: &Name,
+    uid: impl Into<Uid>,
+    address: IpAddr,
+) {
     let link = Link::Routed {
         pod_mac: [2, 0, 0, 0, 0, 1],
         host_mac: [2, 0, 0, 0, 0, 2],

@@ -276,7 +276,7 @@ mod tests {
         let Some(News::PodGone(name, uid)) = state.take(Event::Delete(pod("z"))) else {
             panic!("not gone");
         };
-        assert_eq!((&*name.name, &*uid), ("z", "z"));
+        assert_eq!((&*name.name, &*uid.to_string()), ("z", "z"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ pub mod kubernetes;
 
 use std::sync::Arc;
 
-use fairlead_netpol_model::cluster::{Name, Namespace, Pod, Policy};
+use fairlead_netpol_model::cluster::{Name, Namespace, Pod, Policy, Uid};
 
 /// What a source has learnt.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub enum News {
     /// A pod is new or another.
     Pod(Box<Pod>),
     /// A pod with this UID is gone.
-    PodGone(Name, Arc<str>),
+    PodGone(Name, Uid),
     /// A namespace is new or another.
     Namespace(Namespace),
     /// A namespace is gone.

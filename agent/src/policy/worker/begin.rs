@@ -115,7 +115,7 @@ impl Worker {
             .compiler
             .cluster()
             .pods
-            .values()
+            .iter()
             .filter(|pod| *pod.node == **node);
         let bare = running.notes(own.map(|pod| &**pod));
         notes.retain(|note| self.attachments.get(note.if_index).is_none());

@@ -57,7 +57,7 @@ impl Worker {
         };
         let (pod, uid) = (attached.pod(), attached.note.uid.clone());
         let attachment = attached.attachment();
-        self.compiler.attach(link, pod, &uid, attachment);
+        self.compiler.attach(link, pod, uid, attachment);
         self.flush_at = Some(Instant::now());
         true
     }
@@ -153,7 +153,7 @@ impl Worker {
     pub(in crate::policy) fn is_known(&self, link: IfIndex) -> bool {
         let known = |on: &Attached| {
             let pod = self.compiler.pod(&on.pod());
-            pod.is_some_and(|pod| on.note.uid.is_empty() || *pod.uid == on.note.uid)
+            pod.is_some_and(|pod| on.note.uid.is_empty() || pod.uid == on.note.uid.as_str().into())
         };
         self.attachments.get(link).is_some_and(known)
     }

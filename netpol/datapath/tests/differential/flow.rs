@@ -112,7 +112,7 @@ fn side(world: &World, end: End, address: IpAddr) -> Side {
     if end == End::Node {
         return Side::Node(address);
     }
-    let mut pods = world.cluster.pods.values();
+    let mut pods = world.cluster.pods.iter();
     match pods.find(|pod| pod.is_peer() && pod.addresses.contains(&address)) {
         Some(pod) => Side::Pod(pod.name.clone(), address),
         None => Side::Address(address),

@@ -128,7 +128,7 @@ impl Atom {
         inputs: &'a Inputs,
     ) -> Box<dyn Iterator<Item = &'a Arc<Pod>> + 'a> {
         match &self.who {
-            Who::Any => Box::new(inputs.cluster.pods.values()),
+            Who::Any => Box::new(inputs.cluster.pods.iter()),
             Who::Here(namespace, _) => Box::new(inputs.pods_in(namespace)),
             Who::Pods(selector, _) => {
                 let known = inputs.cluster.namespaces.values();

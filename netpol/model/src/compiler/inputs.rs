@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use super::owners::{Owner, Owners};
 use super::sets::Numbers;
-use crate::cluster::{Cluster, Name, NamedPort, Namespace, Pod, Policy, Protocol};
+use crate::cluster::{Cluster, Name, NamedPort, Namespace, Pod, Policy, Protocol, Uid};
 use crate::tables::{Attachment, IfIndex};
 
 /// What is attached to an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attached {
     pub(crate) pod: Name,
-    pub(crate) uid: Arc<str>,
+    pub(crate) uid: Uid,
     pub(crate) attachment: Attachment,
 }
 
@@ -59,12 +59,19 @@ impl Inputs {
 
     /// The policies of a namespace.
     pub(crate) fn policies(&self, namespace: &Arc<str>) -> impl Iterator<Item = &Arc<Policy>> {
-        of_namespace(&self.cluster.policies, namespace)
+        let first = Name {
+            namespace: Arc::clone(namespace),
+            name: "".into(),
+        };
+        let namespace = Arc::clone(namespace);
+        let policies = self.cluster.policies.range(first..);
+        let policies = policies.take_while(move |(name, _)| name.namespace == namespace);
+        policies.map(|(_, policy)| policy)
     }
 
     /// The pods of a namespace.
     pub(crate) fn pods_in(&self, namespace: &Arc<str>) -> impl Iterator<Item = &Arc<Pod>> {
-        of_namespace(&self.cluster.pods, namespace)
+        self.cluster.pods.of_namespace(namespace)
     }
 
     /// The addresses that a pod has, by its status and by what is attached.
@@ -104,7 +111,7 @@ impl Inputs {
     /// Replaces, adds or removes a pod. Returns the addresses that may have another owner or class now.
     pub(crate) fn set_pod(&mut self, name: &Name, pod: Option<Arc<Pod>>) -> BTreeSet<IpAddr> {
         let before = match &pod {
-            Some(pod) => self.cluster.pods.insert(name.clone(), Arc::clone(pod)),
+            Some(pod) => self.cluster.pods.insert(Arc::clone(pod)),
             None => self.cluster.pods.remove(name),
         };
         let mut touched = BTreeSet::new();
@@ -172,21 +179,6 @@ impl Inputs {
         }
         at.attachment.addresses.clone()
     }
-}
-
-/// The objects of a namespace.
-fn of_namespace<'a, T>(
-    objects: &'a BTreeMap<Name, T>,
-    namespace: &Arc<str>,
-) -> impl Iterator<Item = &'a T> {
-    let first = Name {
-        namespace: Arc::clone(namespace),
-        name: "".into(),
-    };
-    let namespace = Arc::clone(namespace);
-    let objects = objects.range(first..);
-    let objects = objects.take_while(move |(name, _)| name.namespace == namespace);
-    objects.map(|(_, object)| object)
 }
 
 /// How many pods give a port name a number.

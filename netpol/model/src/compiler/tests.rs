@@ -8,13 +8,13 @@ use crate::testing::{Event, World};
 /// What a node may be told in bad times: pods with addresses of others, attachments of pods that are not known, or of
 /// an earlier pod of the name, and of two pods to one interface.
 fn mishap(world: &World, random: &mut Rng) -> Option<Event> {
-    let pods: Vec<_> = world.cluster.pods.values().collect();
+    let pods: Vec<_> = world.cluster.pods.iter().collect();
     let pod = Pod::clone(random.choice(&pods)?);
     let other = random.choice(&pods)?;
     let uid = match random.u8(..4) {
         0 => "".into(),
         1 => "another".into(),
-        _ => Arc::clone(&pod.uid),
+        _ => pod.uid.clone(),
     };
     Some(match random.u8(..5) {
         0 => Event::RemovePod(pod.name, uid),

@@ -26,7 +26,7 @@ fn pod(cluster: &mut Cluster, pod: &str, app: &str, address: &str) -> Side {
         sources: Sources::Own,
     };
     let side = Side::Pod(pod.name.clone(), pod.addresses[0]);
-    cluster.pods.insert(pod.name.clone(), Arc::new(pod));
+    cluster.pods.insert(Arc::new(pod));
     side
 }
 

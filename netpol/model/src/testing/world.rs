@@ -11,7 +11,7 @@ use super::random::{
     labels, named_ports, namespace, outside, packet_traffic, pod_address, policy, seldom,
 };
 use crate::Compiler;
-use crate::cluster::{Cluster, Name, Namespace, Pod, Policy, Sources};
+use crate::cluster::{Cluster, Name, Namespace, Pod, Policy, Sources, Uid};
 use crate::oracle::{Direction, End, Packet, Side, end};
 use crate::tables::{Attachment, IfIndex, Link};
 
@@ -21,7 +21,7 @@ pub enum Event {
     /// A pod is there, or is another now.
     SetPod(Arc<Pod>),
     /// A pod of this name and UID is gone.
-    RemovePod(Name, Arc<str>),
+    RemovePod(Name, Uid),
     /// A namespace is there, or has other labels.
     SetNamespace(Namespace),
     /// A namespace is gone.
@@ -31,7 +31,7 @@ pub enum Event {
     /// A policy is gone.
     RemovePolicy(Name),
     /// A pod of this name and UID is attached to this node.
-    Attach(IfIndex, Name, Arc<str>, Attachment),
+    Attach(IfIndex, Name, Uid, Attachment),
     /// What was attached there is gone.
     Detach(IfIndex),
 }
@@ -41,13 +41,13 @@ impl Event {
     pub fn tell(&self, compiler: &mut Compiler) {
         match self.clone() {
             Self::SetPod(pod) => compiler.set_pod(Arc::unwrap_or_clone(pod)),
-            Self::RemovePod(name, uid) => compiler.remove_pod(&name, &uid),
+            Self::RemovePod(name, uid) => compiler.remove_pod(&name, uid),
             Self::SetNamespace(namespace) => compiler.set_namespace(namespace),
             Self::RemoveNamespace(name) => compiler.remove_namespace(&name),
             Self::SetPolicy(policy) => compiler.set_policy(Arc::unwrap_or_clone(policy)),
             Self::RemovePolicy(name) => compiler.remove_policy(&name),
             Self::Attach(index, name, uid, attachment) => {
-                compiler.attach(index, name, &uid, attachment);
+                compiler.attach(index, name, uid, attachment);
             }
             Self::Detach(index) => compiler.detach(index),
         }
@@ -61,7 +61,7 @@ pub struct World {
     /// What has been told of the cluster.
     pub cluster: Cluster,
     /// What is attached to the node `here`: pod, UID, how.
-    pub attached: BTreeMap<IfIndex, (Name, Arc<str>, Attachment)>,
+    pub attached: BTreeMap<IfIndex, (Name, Uid, Attachment)>,
     /// How many pods and interfaces there have been.
     made: u32,
 }
@@ -97,9 +97,9 @@ impl World {
                 .map(Event::SetNamespace),
         );
         events.extend(cluster.policies.values().cloned().map(Event::SetPolicy));
-        events.extend(cluster.pods.values().cloned().map(Event::SetPod));
+        events.extend(cluster.pods.iter().cloned().map(Event::SetPod));
         let attached = self.attached.iter().map(|(index, (pod, uid, attachment))| {
-            Event::Attach(*index, pod.clone(), Arc::clone(uid), attachment.clone())
+            Event::Attach(*index, pod.clone(), uid.clone(), attachment.clone())
         });
         events.extend(attached);
         events
@@ -109,7 +109,7 @@ impl World {
     pub fn happens(&mut self, event: &Event) {
         let cluster = &mut self.cluster;
         match event.clone() {
-            Event::SetPod(pod) => drop(cluster.pods.insert(pod.name.clone(), pod)),
+            Event::SetPod(pod) => drop(cluster.pods.insert(pod)),
             Event::RemovePod(name, _) => drop(cluster.pods.remove(&name)),
             Event::SetNamespace(namespace) => {
                 let name = Arc::clone(&namespace.name);
@@ -154,7 +154,7 @@ impl World {
             let attached = self.attached.values().any(|(name, ..)| *name == pod.name);
             *pod.node == *HERE && pod.is_peer() && !attached
         };
-        let pod = self.cluster.pods.values().find(waits)?;
+        let pod = self.cluster.pods.iter().find(waits)?;
         if seldom(random, 4) {
             return None;
         }
@@ -170,24 +170,24 @@ impl World {
         };
         let addresses = pod.addresses.clone();
         let attachment = Attachment { addresses, link };
-        let (name, uid) = (pod.name.clone(), Arc::clone(&pod.uid));
+        let (name, uid) = (pod.name.clone(), pod.uid.clone());
         Some(Event::Attach(self.made, name, uid, attachment))
     }
 
     fn remove(&mut self, random: &mut Rng) -> Event {
-        let pods: Vec<_> = self.cluster.pods.values().collect();
+        let pods: Vec<_> = self.cluster.pods.iter().collect();
         let Some(pod) = random.choice(pods) else {
             return Event::RemovePolicy(name(random, "policy", 4));
         };
         let attached = self.attached.iter().find(|(_, at)| at.0 == pod.name);
         match attached {
             Some((index, _)) => Event::Detach(*index),
-            None => Event::RemovePod(pod.name.clone(), Arc::clone(&pod.uid)),
+            None => Event::RemovePod(pod.name.clone(), pod.uid.clone()),
         }
     }
 
     fn change(&mut self, random: &mut Rng) -> Event {
-        let pods: Vec<_> = self.cluster.pods.values().collect();
+        let pods: Vec<_> = self.cluster.pods.iter().collect();
         let Some(pod) = random.choice(pods) else {
             return Event::RemovePolicy(name(random, "policy", 4));
         };
@@ -237,8 +237,8 @@ impl World {
 
     fn is_free(&self, address: IpAddr) -> bool {
         let has = |pod: &Arc<Pod>| pod.is_peer() && pod.addresses.contains(&address);
-        let holds = |at: &(Name, Arc<str>, Attachment)| at.2.addresses.contains(&address);
-        !self.cluster.pods.values().any(has) && !self.attached.values().any(holds)
+        let holds = |at: &(Name, Uid, Attachment)| at.2.addresses.contains(&address);
+        !self.cluster.pods.iter().any(has) && !self.attached.values().any(holds)
     }
 
     /// A first packet of a flow that may happen: at least one end is a pod of this node, or will be.
@@ -265,7 +265,7 @@ impl World {
 
     fn side(&self, random: &mut Rng, v6: bool, here: bool) -> Side {
         let mut pods = Vec::new();
-        for pod in self.cluster.pods.values().filter(|pod| pod.is_peer()) {
+        for pod in self.cluster.pods.iter().filter(|pod| pod.is_peer()) {
             let attached = self.interface(&pod.name).is_some();
             let known = attached || (!here && *pod.node != *HERE);
             let of_family = pod
@@ -301,7 +301,7 @@ impl World {
         let side = |side: &Side| {
             let address = side.address();
             let has = |pod: &&Arc<Pod>| pod.is_peer() && pod.addresses.contains(&address);
-            match (side, self.cluster.pods.values().find(has)) {
+            match (side, self.cluster.pods.iter().find(has)) {
                 (Side::Node(_), _) => side.clone(),
                 (_, Some(pod)) => Side::Pod(pod.name.clone(), address),
                 (_, None) => Side::Address(address),

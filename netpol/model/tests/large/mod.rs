@@ -143,7 +143,7 @@ pub(crate) fn attach(compiler: &mut Compiler, pod: &Pod, at: usize) {
         addresses: pod.addresses.clone(),
         link,
     };
-    compiler.attach(index, pod.name.clone(), &pod.uid, attachment);
+    compiler.attach(index, pod.name.clone(), pod.uid.clone(), attachment);
 }
 
 pub(crate) fn pods() -> usize {
