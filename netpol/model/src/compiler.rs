@@ -2,6 +2,7 @@
 
 mod atoms;
 mod by_address;
+mod by_label;
 mod classes;
 mod flips;
 mod ids;

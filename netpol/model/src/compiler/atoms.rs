@@ -122,20 +122,30 @@ impl Atom {
         }
     }
 
-    /// The pods that it may match whatever their addresses are: those of its namespaces.
-    pub(crate) fn candidates<'a>(
+    /// What it asks of pods' labels.
+    pub(crate) fn pods(&self) -> Option<&Selector> {
+        match &self.who {
+            Who::Here(_, pods) | Who::Pods(_, pods) => Some(pods),
+            Who::Any | Who::Block(_) => None,
+        }
+    }
+
+    /// The namespaces that its pods are in, when they are no more than `few`.
+    pub(crate) fn namespaces<'a>(
         &'a self,
         inputs: &'a Inputs,
-    ) -> Box<dyn Iterator<Item = &'a Arc<Pod>> + 'a> {
+        few: usize,
+    ) -> Option<Vec<&'a Arc<str>>> {
         match &self.who {
-            Who::Any => Box::new(inputs.cluster.pods.iter()),
-            Who::Here(namespace, _) => Box::new(inputs.pods_in(namespace)),
+            Who::Any => None,
+            Who::Here(namespace, _) => Some(vec![namespace]),
             Who::Pods(selector, _) => {
                 let known = inputs.cluster.namespaces.values();
                 let selected = known.filter(|one| selector.matches(&one.labels));
-                Box::new(selected.flat_map(|one| inputs.pods_in(&one.name)))
+                let selected: Vec<_> = selected.map(|one| &one.name).take(few + 1).collect();
+                (selected.len() <= few).then_some(selected)
             }
-            Who::Block(_) => Box::new(std::iter::empty()),
+            Who::Block(_) => Some(Vec::new()),
         }
     }
 

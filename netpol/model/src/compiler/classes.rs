@@ -2,14 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
 use super::atoms::{Atom, AtomId, Subject};
 use super::by_address::ByAddress;
+use super::by_label::ByLabel;
 use super::ids::{Digest, Key, Kind};
 use super::inputs::Inputs;
+use crate::cluster::Pod;
 use crate::tables::{ClassId, SetId};
+
+/// Pods of so many namespaces are asked namespace by namespace about an atom, those of more with all others.
+const FEW: usize = 8;
 
 /// An atom that a live set names, or that a class still has.
 #[derive(Debug)]
@@ -40,7 +46,7 @@ pub(crate) struct Classes {
     pub(crate) addresses: ByAddress<ClassId>,
     idle: BTreeSet<(u64, ClassId)>,
     blocks: Blocks,
-    selectors: HashSet<AtomId>,
+    selectors: ByLabel,
 }
 
 /// Atoms by their blocks.
@@ -62,26 +68,48 @@ pub(crate) fn class_id(key: &Key, atoms: &[AtomId]) -> ClassId {
 
 /// The addresses that atoms match, and which of them.
 pub(crate) fn matched<'a>(
-    inputs: &Inputs,
+    inputs: &'a Inputs,
     atoms: impl Iterator<Item = (AtomId, &'a Atom)>,
 ) -> BTreeMap<IpAddr, Vec<AtomId>> {
+    let atoms: HashMap<AtomId, &Atom> = atoms.collect();
     let mut matched: BTreeMap<IpAddr, Vec<AtomId>> = BTreeMap::new();
-    for (id, atom) in atoms {
-        let mut add = |address| matched.entry(address).or_default().push(id);
+    let mut add = |address, id| matched.entry(address).or_default().push(id);
+    let mut wide = ByLabel::default();
+    let mut narrow: BTreeMap<&Arc<str>, ByLabel> = BTreeMap::new();
+    for (id, atom) in &atoms {
         if let Some(cidr) = atom.cidr() {
             for (address, owner) in inputs.owners.inside(cidr) {
                 let pod = inputs.resolve(owner).0;
                 let subject = pod.map(|pod| Subject::new(pod, inputs.namespace_of(pod)));
                 if atom.matches_address(address, subject.as_ref()) {
-                    add(address);
+                    add(address, *id);
                 }
             }
         }
-        for pod in atom.candidates(inputs) {
-            if atom.matches(&Subject::new(pod, inputs.namespace_of(pod))) {
-                inputs.addresses_of(pod).for_each(&mut add);
+        match atom.namespaces(inputs, FEW) {
+            None => wide.add(*id, atom),
+            Some(namespaces) => {
+                for namespace in namespaces {
+                    narrow.entry(namespace).or_default().add(*id, atom);
+                }
             }
         }
+    }
+    let mut ask = |pod: &Arc<Pod>, index: &ByLabel| {
+        let subject = Subject::new(pod, inputs.namespace_of(pod));
+        for id in index.candidates(&pod.labels) {
+            if atoms[&id].matches(&subject) {
+                inputs
+                    .addresses_of(pod)
+                    .for_each(|address| add(address, id));
+            }
+        }
+    };
+    for (namespace, index) in &narrow {
+        inputs.pods_in(namespace).for_each(|pod| ask(pod, index));
+    }
+    if !wide.is_empty() {
+        inputs.cluster.pods.iter().for_each(|pod| ask(pod, &wide));
     }
     for atoms in matched.values_mut() {
         atoms.sort_unstable();
@@ -103,7 +131,7 @@ impl Classes {
         if fresh {
             match known.atom.cidr() {
                 Some(cidr) => self.blocks.add(cidr, id),
-                None => drop(self.selectors.insert(id)),
+                None => self.selectors.add(id, &known.atom),
             }
         }
         fresh
@@ -120,7 +148,7 @@ impl Classes {
         }
         match known.atom.cidr() {
             Some(cidr) => self.blocks.remove(&cidr, id),
-            None => drop(self.selectors.remove(&id)),
+            None => self.selectors.remove(id, &known.atom),
         }
         true
     }
@@ -145,8 +173,8 @@ impl Classes {
             atom.matches_address(address, subject.as_ref())
         });
         if let Some(subject) = subject {
-            let selectors = self.selectors.iter();
-            let matches = selectors.filter(|id| self.atoms[*id].atom.matches(&subject));
+            let selectors = self.selectors.candidates(subject.labels);
+            let matches = selectors.filter(|id| self.atoms[id].atom.matches(&subject));
             matching.extend(matches);
         }
         matching.sort_unstable();
