@@ -229,7 +229,7 @@ mod tests {
         }));
         assert!(faults.is_empty());
         assert_eq!(
-            (&*pod.name.namespace, &*pod.name.name, &*pod.uid),
+            (&*pod.name.namespace, &*pod.name.name, &*pod.uid.to_string()),
             ("shop", "web-0", "u1")
         );
         assert_eq!(pod.labels.get("app").map(|value| &**value), Some("web"));
@@ -254,7 +254,7 @@ mod tests {
         let (pod, _) = pod(json!({"metadata": {
             "name": "a", "namespace": "b", "uid": "mirror", "annotations": {MIRROR: "static"},
         }}));
-        assert_eq!(&*pod.uid, "static");
+        assert_eq!(pod.uid, "static".into());
     }
 
     #[test]
