@@ -53,6 +53,20 @@ const HOUSE: &[(&str, Layer, &[&str])] = &[
             "fairlead-ipam",
         ],
     ),
+    ("fairlead-csi-spec", Layer::Io, &[]),
+    ("fairlead-csi-volume", Layer::Pure, &[]),
+    ("fairlead-csi-lvm", Layer::Io, &["fairlead-csi-volume"]),
+    ("fairlead-csi-mount", Layer::Io, &["fairlead-csi-volume"]),
+    (
+        "fairlead-csi-driver",
+        Layer::Shell,
+        &[
+            "fairlead-csi-lvm",
+            "fairlead-csi-mount",
+            "fairlead-csi-spec",
+            "fairlead-csi-volume",
+        ],
+    ),
     (
         "fairlead-agent",
         Layer::Shell,
@@ -74,6 +88,8 @@ const HOUSE: &[(&str, Layer, &[&str])] = &[
             "fairlead-cni-netlink",
             "fairlead-cni-node",
             "fairlead-cni-spec",
+            "fairlead-csi-lvm",
+            "fairlead-csi-volume",
             "fairlead-ipam",
             "fairlead-kubeapi",
             "fairlead-netpol-model",
@@ -82,6 +98,7 @@ const HOUSE: &[(&str, Layer, &[&str])] = &[
     ("fairlead-e2e-lab", Layer::EndToEnd, &[]),
     ("fairlead-e2e-cluster", Layer::EndToEnd, &[]),
     ("fairlead-e2e-image", Layer::EndToEnd, &[]),
+    ("fairlead-e2e-vm", Layer::EndToEnd, &[]),
     ("fairlead-e2e-tests", Layer::EndToEnd, &[]),
     ("fairlead-e2e-benches", Layer::EndToEnd, &[]),
 ];

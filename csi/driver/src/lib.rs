@@ -1,0 +1,1 @@
+//! The CSI driver: one storage process per node.

@@ -1,0 +1,1 @@
+//! The only place that reads and changes LVM and device-mapper.

@@ -1,0 +1,1 @@
+//! File systems and mounts: probe, format, mount, grow, encrypt, publish.

@@ -1,0 +1,1 @@
+//! The CSI protocol: messages, clients and servers, made from csi.proto.

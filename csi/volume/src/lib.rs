@@ -1,0 +1,1 @@
+//! Volumes as Fairlead sees them: ids, tags, parameters, sizes and the checks of requests.
