@@ -1,1 +1,37 @@
-//! Machines with device-mapper: user-mode-linux, and qemu with Debian's kernel.
+//! Machines with device-mapper: user-mode-linux, which is an ordinary process of this machine.
+//!
+//! The guest's root is this machine's, read through hostfs, below unpacked Debian packages (`e2e/tools/vm.sh`) and a
+//! tmpfs that takes all writes. Disks are sparse files that outlive the machine, so that it can be killed at any
+//! instant and booted again on them.
+//!
+//! ```no_run
+//! use fairlead_e2e_vm::{Disk, GIB, Vm};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let disk = Disk::temporary(8 * GIB)?;
+//! let vm = Vm::builder().disk(&disk).boot()?;
+//! vm.run("pvcreate -q /dev/ubda && vgcreate -q data /dev/ubda")?.success()?;
+//! vm.kill()?;
+//! let vm = Vm::builder().disk(&disk).boot()?;
+//! assert!(vm.run("vgs --noheadings -o vg_name")?.success()?.contains("data"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Processes: the caller → a supervisor (`fairlead-vm machine`), which makes a pid namespace → user-mode-linux, its
+//! first process. A socket between the caller and the guest's serial line carries jobs and their output; when the
+//! caller closes it, or dies, the supervisor kills the namespace, hence every process of the machine at once.
+
+pub mod cli;
+mod disk;
+mod guest;
+mod job;
+mod machine;
+mod place;
+mod scratch;
+mod supervisor;
+mod wire;
+
+pub use disk::{Disk, GIB, MIB};
+pub use job::{Command, Job, Output};
+pub use machine::{Builder, Vm};

@@ -1,0 +1,4 @@
+//! Inside the machine.
+
+pub(crate) mod agent;
+pub(crate) mod init;

@@ -1,0 +1,314 @@
+//! Machines, as their callers see them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::BufReader;
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::guest::init;
+use crate::job::{Command, Event, Job, Output};
+use crate::place::Parts;
+use crate::scratch::Scratch;
+use crate::supervisor;
+use crate::wire::{Message, VERSION};
+
+/// As many disks as user-mode-linux has.
+const MOST_DISKS: usize = 16;
+const CONSOLE_TAIL: usize = 3000;
+
+/// What a machine is to be.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    disks: Vec<PathBuf>,
+    memory: String,
+    boot_timeout: Duration,
+}
+
+impl Builder {
+    /// One more disk: the first is /dev/ubda, the second /dev/ubdb …
+    #[must_use]
+    pub fn disk(mut self, path: impl AsRef<Path>) -> Self {
+        self.disks.push(path.as_ref().to_owned());
+        self
+    }
+
+    /// Its memory, such as `512M`, the default. It takes what is used, not more.
+    #[must_use]
+    pub fn memory(mut self, size: &str) -> Self {
+        size.clone_into(&mut self.memory);
+        self
+    }
+
+    /// How long it may take until it runs commands [default: two minutes, for busy hosts].
+    #[must_use]
+    pub fn boot_timeout(mut self, timeout: Duration) -> Self {
+        self.boot_timeout = timeout;
+        self
+    }
+
+    /// Boots it, and waits until it takes commands.
+    pub fn boot(self) -> Result<Vm> {
+        let parts = Parts::find()?;
+        let scratch = Scratch::new()?;
+        fs::create_dir(scratch.path().join("xchg"))?;
+        let console = fs::File::create(scratch.path().join("console"))?;
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut command = std::process::Command::new(&parts.program);
+        command
+            .arg(supervisor::MACHINE)
+            .arg("--")
+            .arg(parts.kernel())
+            .args(self.arguments(&parts, scratch.path())?);
+        command
+            .env("TMPDIR", "/dev/shm")
+            .env("HOME", scratch.path())
+            .process_group(0);
+        command
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(console.try_clone()?)
+            .stderr(console);
+        let child = command
+            .spawn()
+            .with_context(|| format!("starting {}", parts.program.display()))?;
+        // The command holds a copy of their end of the line.
+        drop(command);
+        let vm = Vm {
+            scratch,
+            child: Mutex::new(child),
+            line: Mutex::new(ours),
+            jobs: Arc::default(),
+            next: AtomicU32::new(1),
+        };
+        vm.listen(self.boot_timeout)?;
+        Ok(vm)
+    }
+
+    fn arguments(&self, parts: &Parts, scratch: &Path) -> Result<Vec<String>> {
+        if self.disks.len() > MOST_DISKS {
+            bail!(
+                "{} disks: a machine has at most {MOST_DISKS}",
+                self.disks.len()
+            );
+        }
+        let mut arguments: Vec<String> = [
+            "root=/dev/root",
+            "rootfstype=hostfs",
+            "rootflags=/",
+            "ro",
+            "quiet",
+        ]
+        .map(str::to_owned)
+        .into();
+        arguments.extend(
+            [
+                "con=null",
+                "con0=null,fd:1",
+                "ssl=null",
+                "ssl0=fd:0",
+                "umid=vm",
+            ]
+            .map(str::to_owned),
+        );
+        arguments.push(format!("mem={}", self.memory));
+        arguments.push(format!("uml_dir={}/", plain(scratch)?));
+        for (number, disk) in self.disks.iter().enumerate() {
+            let path = disk
+                .canonicalize()
+                .with_context(|| format!("the disk {}", disk.display()))?;
+            arguments.push(format!("ubd{number}={}", plain(&path)?));
+        }
+        arguments.push(format!("{}={}", init::PACKAGES, plain(&parts.packages)?));
+        arguments.push(format!(
+            "{}={}",
+            init::EXCHANGE,
+            plain(&scratch.join("xchg"))?
+        ));
+        arguments.push(format!("init={}", plain(&parts.program)?));
+        arguments.extend(["--", init::INIT].map(str::to_owned));
+        Ok(arguments)
+    }
+}
+
+/// A path that stands on a kernel's command line.
+fn plain(path: &Path) -> Result<&str> {
+    let text = path
+        .to_str()
+        .with_context(|| format!("{} is not UTF-8", path.display()))?;
+    if text.contains(|c: char| c.is_whitespace() || c == ',' || c == '"') {
+        bail!("{text:?} cannot be given to user-mode-linux: no spaces, commas and quotes in paths");
+    }
+    Ok(text)
+}
+
+type Jobs = Arc<Mutex<HashMap<u32, Sender<Event>>>>;
+
+/// A machine that runs. Dropping it kills it.
+#[derive(Debug)]
+pub struct Vm {
+    scratch: Scratch,
+    child: Mutex<Child>,
+    line: Mutex<UnixStream>,
+    jobs: Jobs,
+    next: AtomicU32,
+}
+
+impl Vm {
+    /// A machine with 512 MB and no disk.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder {
+            disks: Vec::new(),
+            memory: "512M".to_owned(),
+            boot_timeout: Duration::from_mins(2),
+        }
+    }
+
+    /// Runs a bash script and waits for it. A command that fails ends the script.
+    pub fn run(&self, script: &str) -> Result<Output> {
+        self.output(&Command::script(script))
+    }
+
+    /// Runs a command and waits for it.
+    pub fn output(&self, command: &Command) -> Result<Output> {
+        self.start(command)?.wait()
+    }
+
+    /// Starts a command.
+    pub fn start(&self, command: &Command) -> Result<Job<'_>> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, events) = mpsc::channel();
+        self.jobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(number, sender);
+        self.send(&Message::Start(number, command.start.clone()))?;
+        Ok(Job::new(self, number, command, events))
+    }
+
+    /// The folder on this machine that is /xchg in the guest.
+    #[must_use]
+    pub fn exchange(&self) -> PathBuf {
+        self.scratch.path().join("xchg")
+    }
+
+    /// The end of what the kernel said.
+    #[must_use]
+    pub fn console(&self) -> String {
+        let all = fs::read(self.scratch.path().join("console")).unwrap_or_default();
+        String::from_utf8_lossy(&all[all.len().saturating_sub(CONSOLE_TAIL)..]).into_owned()
+    }
+
+    /// Ends it as a power failure would, but for the disks' own caches: what the guest wrote to a disk is there, what
+    /// it kept in memory is lost. All its processes are gone when this returns.
+    pub fn kill(self) -> Result<()> {
+        self.end()
+    }
+
+    /// Ends it in good order: file systems are synced, not unmounted.
+    pub fn power_off(self) -> Result<()> {
+        self.send(&Message::PowerOff)?;
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        while child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                bail!(
+                    "the machine does not power off; end of the console: {}",
+                    self.console()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn send(&self, message: &Message) -> Result<()> {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        message.write(&mut *line).with_context(|| {
+            format!(
+                "the machine is gone; end of the console: {}",
+                self.console()
+            )
+        })
+    }
+
+    /// Waits for the agent and starts to hand out what it says.
+    fn listen(&self, timeout: Duration) -> Result<()> {
+        let line = self
+            .line
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .try_clone()?;
+        line.set_read_timeout(Some(timeout))?;
+        let mut from = BufReader::new(line);
+        match Message::read(&mut from) {
+            Ok(Message::Ready(VERSION)) => {}
+            Ok(_) => bail!(
+                "the fairlead-vm that is built is another version: run `cargo build -p fairlead-e2e-vm`"
+            ),
+            Err(error) => {
+                bail!(
+                    "the machine does not come up within {timeout:?} ({error}); end of the console: {}",
+                    self.console()
+                )
+            }
+        }
+        from.get_ref().set_read_timeout(None)?;
+        let jobs = Arc::clone(&self.jobs);
+        std::thread::spawn(move || {
+            while let Ok(message) = Message::read(&mut from) {
+                deliver(&jobs, message);
+            }
+            // Whoever waits for a job hears that the machine is gone.
+            jobs.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        });
+        Ok(())
+    }
+
+    fn end(&self) -> Result<()> {
+        // The supervisor sees the hang-up.
+        let _ = self
+            .line
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .shutdown(Shutdown::Both);
+        self.child
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+fn deliver(jobs: &Jobs, message: Message) {
+    let (job, event, last) = match message {
+        Message::Output(job, stream, bytes) => (job, Event::Output(stream, bytes), false),
+        Message::Exit(job, code) => (job, Event::Exit(code), true),
+        Message::Failed(job, why) => (job, Event::Failed(why), true),
+        _ => return,
+    };
+    let mut jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(sender) = jobs.get(&job) {
+        // Nobody listens to a job that timed out.
+        let _ = sender.send(event);
+    }
+    if last {
+        jobs.remove(&job);
+    }
+}
