@@ -27,7 +27,7 @@ stage() {
 }
 
 prepare() {
-  e2e/tools/machine.sh && e2e/tools/debs.sh && e2e/tools/build.sh kubernetes charts cni e2e containerd
+  e2e/tools/machine.sh && e2e/tools/debs.sh && e2e/tools/vm.sh && e2e/tools/build.sh kubernetes charts cni e2e containerd csi
 }
 
 formatting() { cargo fmt --check; }
@@ -37,6 +37,16 @@ lints() { cargo clippy --workspace --all-targets --quiet -- -D warnings; }
 build_image() { make lab image; }
 
 rust_tests() { cargo test --workspace --no-fail-fast; }
+
+# What boots machines with device-mapper. They start programs of these packages.
+storage_tests() {
+  local packages=(--package fairlead-e2e-vm --package fairlead-e2e-tests)
+  for name in lvm mount driver; do
+    packages+=(--package "fairlead-csi-$name")
+  done
+  cargo build --quiet "${packages[@]}" --bins &&
+    cargo test "${packages[@]}" --tests --no-fail-fast -- --ignored --test-threads=2
+}
 
 chart_tests() { charts/test.sh; }
 
@@ -73,6 +83,7 @@ run() {
   image) stage image "image and lab" build_image ;;
   rust) stage rust "unit, property and kernel tests" rust_tests ;;
   lab) stage lab "lab: two at once, interrupted, gone without a trace" lab_tests ;;
+  storage) stage storage "storage in machines with device-mapper: LVM, csi-sanity, power failures" storage_tests ;;
   chart) stage chart "chart tests" chart_tests ;;
   cluster) stage cluster "real cluster: overlay over two subnets, restart of a node, upstream's tests, policy's too, removal" cluster_tests ;;
   containerd2) stage containerd2 "real cluster: direct routes, containerd 2, kube-proxy in iptables mode" on_containerd_2 ;;
@@ -84,7 +95,7 @@ run() {
 }
 
 if [ $# -eq 0 ]; then
-  set -- prepare fmt clippy image rust chart lab cluster containerd2
+  set -- prepare fmt clippy image rust storage chart lab cluster containerd2
 fi
 exec 3>&1
 for name in "$@"; do

@@ -8,6 +8,7 @@
 #   e2e          upstream's end-to-end tests and ginkgo
 #   containerd   containerd 2
 #   coredns      cluster DNS, for the conformance tests
+#   csi          csi-sanity, the tests of CSI drivers
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -127,7 +128,8 @@ group() {
     done
     ;;
   coredns) program coredns kubernetes build ./coredns ;;
-  *) fail "unknown group $1: must be kubernetes, charts, cni, e2e, containerd or coredns" ;;
+  csi) program csi-sanity csi build github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity ;;
+  *) fail "unknown group $1: must be kubernetes, charts, cni, e2e, containerd, coredns or csi" ;;
   esac
 }
 
