@@ -6,11 +6,13 @@
 //! - [`CapacityRange`], [`Rules`]: sizes in bytes and in extents.
 //! - [`Access`], [`publish`], [`topology`], [`compatible`], [`page`]: the questions of requests.
 //! - [`Space`], [`pool`], [`metadata`]: what fits into a volume group and its pools.
+//! - [`aside`]: what was put aside by hand, and when it is removed.
 //! - [`health`]: what is wrong with a volume or its disks, from statuses.
 //!
 //! Everything here is pure: no clock, no file, no process. Nothing holds state.
 
 mod access;
+pub mod aside;
 mod capacity;
 pub mod compatible;
 mod id;
