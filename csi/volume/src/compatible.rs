@@ -59,3 +59,73 @@ pub fn differences(record: &Record, bytes: u64, request: &Request<'_>) -> Vec<St
     }
     words
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CoName, Fs, FsState, Kind};
+
+    const GIB: i64 = 1 << 30;
+
+    fn record() -> Record {
+        Record {
+            kind: Kind::Volume,
+            cluster: "c".to_owned(),
+            name: CoName::new("pvc-1").unwrap(),
+            wanted: 1 << 30,
+            parameters: Parameters::default(),
+            source: None,
+            making: false,
+            fs: FsState::Never,
+            put_aside: None,
+            limits: Limits::default(),
+        }
+    }
+
+    fn request(parameters: &Parameters, required: i64, limit: i64) -> Request<'_> {
+        Request {
+            range: CapacityRange::new(required, limit).unwrap(),
+            parameters,
+            source: None,
+            limits: Limits::default(),
+        }
+    }
+
+    #[test]
+    fn the_same_request_again_is_the_same() {
+        let parameters = Parameters::default();
+        for (required, limit) in [(GIB, 0), (1, GIB), (GIB, GIB), (0, 2 * GIB)] {
+            let request = request(&parameters, required, limit);
+            assert_eq!(differences(&record(), 1 << 30, &request), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn what_differs_is_told_in_words() {
+        let xfs = Parameters {
+            fs: Some(Fs::Xfs),
+            ..Parameters::default()
+        };
+        let lv = "ZfT3s0h8hYc2mR9vQ1bNwE7uKpLjXaG5".parse().unwrap();
+        let other = Request {
+            source: Some(Source {
+                kind: Kind::Snapshot,
+                lv,
+            }),
+            limits: Limits {
+                read_bps: Some(4096),
+                ..Limits::default()
+            },
+            ..request(&xfs, 2 * GIB, 3 * GIB)
+        };
+        assert_eq!(
+            differences(&record(), 1 << 30, &other),
+            [
+                "it has 1073741824 bytes, at least 2147483648 and at most 3221225472 are asked",
+                "its parameters are \"\", \"f=xfs\" are asked",
+                "it was made from nothing, snapshot ZfT3s0h8hYc2mR9vQ1bNwE7uKpLjXaG5 is asked",
+                "its limits of I/O are others",
+            ]
+        );
+    }
+}

@@ -15,8 +15,10 @@ mod access;
 pub mod aside;
 mod capacity;
 pub mod compatible;
+pub mod health;
 mod id;
 mod limits;
+pub mod metadata;
 mod name;
 pub mod page;
 mod parameters;
@@ -38,5 +40,5 @@ pub use parameters::{Encryption, Fs, Layout, ParameterError, Parameters, Reserve
 pub use quantity::{QuantityError, bytes};
 pub use record::{FsState, Kind, Record, RecordError, Source, changes};
 pub use snapshot::{SnapshotParameters, SnapshotSize};
-pub use space::{PvSpace, Space};
+pub use space::{Full, PvSpace, Space};
 pub use tag::{MAX_TAG, TagError};
