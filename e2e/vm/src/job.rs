@@ -115,9 +115,11 @@ impl Output {
     }
 }
 
-/// What a command says while it runs.
+/// What a command says while it runs, or a connection.
 #[derive(Debug)]
 pub(crate) enum Event {
+    Connected,
+    Data(Vec<u8>),
     Output(Stream, Vec<u8>),
     Exit(u8),
     Failed(String),
@@ -206,6 +208,9 @@ impl<'vm> Job<'vm> {
             Ok(Event::Exit(code)) => {
                 self.output.code = code;
                 Ok(true)
+            }
+            Ok(Event::Connected | Event::Data(_)) => {
+                bail!("the machine takes a job for a connection")
             }
             Ok(Event::Failed(why)) => bail!("in the machine: {why}"),
             Err(RecvTimeoutError::Timeout) => {

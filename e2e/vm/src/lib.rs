@@ -23,9 +23,11 @@
 //! caller closes it, or dies, the supervisor kills the namespace, hence every process of the machine at once.
 
 pub mod cli;
+mod connection;
 mod disk;
 mod guest;
 mod job;
+mod line;
 mod machine;
 mod place;
 mod scratch;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::BufReader;
-use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -16,8 +15,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::connection;
 use crate::guest::init;
 use crate::job::{Command, Event, Job, Output};
+use crate::line::Line;
 use crate::place::Parts;
 use crate::scratch::Scratch;
 use crate::supervisor;
@@ -86,7 +87,7 @@ impl Builder {
         let vm = Vm {
             scratch,
             child: Mutex::new(child),
-            line: Mutex::new(ours),
+            line: Arc::new(Line::new(ours)),
             jobs: Arc::default(),
             next: AtomicU32::new(1),
         };
@@ -158,7 +159,7 @@ type Jobs = Arc<Mutex<HashMap<u32, Sender<Event>>>>;
 pub struct Vm {
     scratch: Scratch,
     child: Mutex<Child>,
-    line: Mutex<UnixStream>,
+    line: Arc<Line>,
     jobs: Jobs,
     next: AtomicU32,
 }
@@ -194,6 +195,31 @@ impl Vm {
             .insert(number, sender);
         self.send(&Message::Start(number, command.start.clone()))?;
         Ok(Job::new(self, number, command, events))
+    }
+
+    /// Connects to a unix socket in the guest. The stream ends when either side closes it, or the machine is gone.
+    pub fn connect(&self, path: &str) -> Result<UnixStream> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, events) = mpsc::channel();
+        self.jobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(number, sender);
+        self.send(&Message::Connect(number, path.to_owned()))?;
+        match events.recv() {
+            Ok(Event::Connected) => {}
+            Ok(Event::Failed(why)) => bail!("in the machine: {why}"),
+            _ => bail!(
+                "the machine is gone; end of the console: {}",
+                self.console()
+            ),
+        }
+        let (caller, ours) = UnixStream::pair()?;
+        let line = Arc::clone(&self.line);
+        connection::carry(ours, events, move |bytes| {
+            line.send(&Message::Data(number, bytes))
+        })?;
+        Ok(caller)
     }
 
     /// The folder on this machine that is /xchg in the guest.
@@ -233,8 +259,7 @@ impl Vm {
     }
 
     pub(crate) fn send(&self, message: &Message) -> Result<()> {
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        message.write(&mut *line).with_context(|| {
+        self.line.send(message).with_context(|| {
             format!(
                 "the machine is gone; end of the console: {}",
                 self.console()
@@ -244,11 +269,7 @@ impl Vm {
 
     /// Waits for the agent and starts to hand out what it says.
     fn listen(&self, timeout: Duration) -> Result<()> {
-        let line = self
-            .line
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .try_clone()?;
+        let line = self.line.reader()?;
         line.set_read_timeout(Some(timeout))?;
         let mut from = BufReader::new(line);
         match Message::read(&mut from) {
@@ -264,24 +285,23 @@ impl Vm {
             }
         }
         from.get_ref().set_read_timeout(None)?;
-        let jobs = Arc::clone(&self.jobs);
+        let (jobs, line) = (Arc::clone(&self.jobs), Arc::clone(&self.line));
         std::thread::spawn(move || {
             while let Ok(message) = Message::read(&mut from) {
-                deliver(&jobs, message);
+                match message {
+                    Message::Read(count) => line.read(count),
+                    other => deliver(&jobs, other),
+                }
             }
-            // Whoever waits for a job hears that the machine is gone.
+            // Whoever waits for a job, or for room, hears that the machine is gone.
+            line.close();
             jobs.lock().unwrap_or_else(PoisonError::into_inner).clear();
         });
         Ok(())
     }
 
     fn end(&self) -> Result<()> {
-        // The supervisor sees the hang-up.
-        let _ = self
-            .line
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .shutdown(Shutdown::Both);
+        self.line.close();
         self.child
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -301,6 +321,11 @@ fn deliver(jobs: &Jobs, message: Message) {
         Message::Output(job, stream, bytes) => (job, Event::Output(stream, bytes), false),
         Message::Exit(job, code) => (job, Event::Exit(code), true),
         Message::Failed(job, why) => (job, Event::Failed(why), true),
+        Message::Connected(job) => (job, Event::Connected, false),
+        Message::Data(job, bytes) => {
+            let last = bytes.is_empty();
+            (job, Event::Data(bytes), last)
+        }
         _ => return,
     };
     let mut jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);

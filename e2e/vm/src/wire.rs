@@ -1,9 +1,13 @@
 //! What the caller and the guest's agent say to each other over the serial line: frames of type, job, length, body.
+//! A connection to a socket of the guest has a job's number too.
 
 use std::io::{self, Read, Write};
 
 /// Version of these messages, told by the agent first: the program in the guest may be an older build.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
+
+/// At most so many bytes to the agent are on their way; the guest's terminal takes 4,095 without being read.
+pub(crate) const WINDOW: usize = 3072;
 
 /// A body is at most this long: what is longer is noise on the line.
 const LONGEST: u32 = 1 << 20;
@@ -30,6 +34,8 @@ pub(crate) struct Start {
 pub(crate) enum Message {
     /// From the agent, first of all: its version.
     Ready(u32),
+    /// From the agent: so many bytes were read. User-mode-linux's serial line gets stuck when its buffers fill.
+    Read(u32),
     /// To the agent.
     Start(u32, Start),
     /// To the agent: a signal for a job's process group.
@@ -40,6 +46,12 @@ pub(crate) enum Message {
     Exit(u32, u8),
     /// From the agent, a job's last: it could not be started, and why.
     Failed(u32, String),
+    /// To the agent: connect to a unix socket.
+    Connect(u32, String),
+    /// From the agent: the connection stands.
+    Connected(u32),
+    /// Either way: bytes of a connection; none says that no more will come.
+    Data(u32, Vec<u8>),
     /// To the agent: end the machine in good order.
     PowerOff,
 }
@@ -49,12 +61,16 @@ impl Message {
     pub(crate) fn write(&self, to: &mut impl Write) -> io::Result<()> {
         let (kind, job, body) = match self {
             Self::Ready(version) => (b'R', *version, Vec::new()),
+            Self::Read(count) => (b'A', *count, Vec::new()),
             Self::Start(job, start) => (b'S', *job, start.encode()),
             Self::Signal(job, signal) => (b'K', *job, signal.to_le_bytes().to_vec()),
             Self::Output(job, Stream::Out, bytes) => (b'o', *job, bytes.clone()),
             Self::Output(job, Stream::Err, bytes) => (b'e', *job, bytes.clone()),
             Self::Exit(job, code) => (b'X', *job, vec![*code]),
             Self::Failed(job, why) => (b'F', *job, why.clone().into_bytes()),
+            Self::Connect(job, path) => (b'C', *job, path.clone().into_bytes()),
+            Self::Connected(job) => (b'O', *job, Vec::new()),
+            Self::Data(job, bytes) => (b'D', *job, bytes.clone()),
             Self::PowerOff => (b'P', 0, Vec::new()),
         };
         let length = u32::try_from(body.len())
@@ -90,12 +106,16 @@ impl Message {
         from.read_exact(&mut body)?;
         Ok(match (kind, body.as_slice()) {
             (b'R', []) => Self::Ready(job),
+            (b'A', []) => Self::Read(job),
             (b'S', _) => Self::Start(job, Start::decode(&body)?),
             (b'K', [a, b, c, d]) => Self::Signal(job, i32::from_le_bytes([*a, *b, *c, *d])),
             (b'o', _) => Self::Output(job, Stream::Out, body),
             (b'e', _) => Self::Output(job, Stream::Err, body),
             (b'X', [code]) => Self::Exit(job, *code),
             (b'F', _) => Self::Failed(job, String::from_utf8_lossy(&body).into_owned()),
+            (b'C', _) => Self::Connect(job, String::from_utf8_lossy(&body).into_owned()),
+            (b'O', []) => Self::Connected(job),
+            (b'D', _) => Self::Data(job, body),
             (b'P', []) => Self::PowerOff,
             _ => return Err(wrong(format!("noise on the serial line: {head:?}"))),
         })
@@ -154,12 +174,17 @@ mod tests {
         };
         let all = [
             Message::Ready(VERSION),
+            Message::Read(12),
             Message::Start(7, start),
             Message::Signal(7, 9),
             Message::Output(7, Stream::Out, vec![0, 255, b'\n']),
             Message::Output(7, Stream::Err, Vec::new()),
             Message::Exit(7, 137),
             Message::Failed(8, "no such file".into()),
+            Message::Connect(9, "/run/socket".into()),
+            Message::Connected(9),
+            Message::Data(9, vec![1, 2]),
+            Message::Data(9, Vec::new()),
             Message::PowerOff,
         ];
         let mut line = Vec::new();

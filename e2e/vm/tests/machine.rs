@@ -1,5 +1,6 @@
 //! Machines: what runs in them, what of them lasts, and that nothing of them stays.
 
+use std::io::{Read, Write};
 use std::process::Command as Process;
 use std::time::{Duration, Instant};
 
@@ -176,6 +177,56 @@ fn two_machines_run_at_once_and_do_not_see_each_other() {
     );
     one.kill().unwrap();
     assert_eq!(other.run("echo still here").unwrap().text(), "still here\n");
+}
+
+/// Listens in the guest: sends back what comes, to each connection, until its end.
+const ECHO: &str = "import os, socket
+os.makedirs('/run/test'); server = socket.socket(socket.AF_UNIX); server.bind('/run/test/echo'); server.listen()
+print('listening', flush=True)
+while True:
+    one, _ = server.accept()
+    while data := one.recv(65536): one.sendall(data)
+    one.close()
+";
+
+#[test]
+#[ignore = "boots a virtual machine: run by make test's storage stage"]
+fn sockets_of_the_guest_can_be_connected_to() {
+    let vm = Vm::builder().boot().unwrap();
+    let error = vm.connect("/run/none").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "in the machine: connecting to /run/none: No such file or directory (os error 2)"
+    );
+    let mut server = vm
+        .start(&Command::new("python3").args(["-c", ECHO]))
+        .unwrap();
+    server
+        .wait_for("listening", Duration::from_mins(1))
+        .unwrap();
+    let sent: Vec<u8> = (0..200_000_u32)
+        .map(|number| (number % 251) as u8)
+        .collect();
+    let (mut to, copy) = (vm.connect("/run/test/echo").unwrap(), sent.clone());
+    let mut from = to.try_clone().unwrap();
+    let writer = std::thread::spawn(move || {
+        to.write_all(&copy).unwrap();
+        to.shutdown(std::net::Shutdown::Write).unwrap();
+    });
+    let mut received = Vec::new();
+    from.read_to_end(&mut received).unwrap();
+    writer.join().unwrap();
+    assert!(
+        received == sent,
+        "{} bytes of {} came back, or others",
+        received.len(),
+        sent.len()
+    );
+    let mut open = vm.connect("/run/test/echo").unwrap();
+    open.write_all(b"x").unwrap();
+    open.read_exact(&mut [0]).unwrap();
+    vm.kill().unwrap();
+    assert_eq!(open.read(&mut [0]).unwrap(), 0);
 }
 
 #[test]

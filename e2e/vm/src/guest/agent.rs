@@ -2,11 +2,14 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{self, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
@@ -35,19 +38,25 @@ const ENVIRONMENT: [(&str, &str); 7] = [
 
 type Line = Arc<Mutex<File>>;
 type Jobs = Arc<Mutex<HashMap<u32, Pid>>>;
+type Connections = HashMap<u32, Sender<Vec<u8>>>;
 
 /// Serves the line until the caller asks to power off.
 pub(crate) fn run() -> Result<()> {
-    let mut from = OpenOptions::new()
+    let terminal = OpenOptions::new()
         .read(true)
         .write(true)
         .open(LINE)
         .context(LINE)?;
-    let mut settings = tcgetattr(&from)?;
+    let mut settings = tcgetattr(&terminal)?;
     cfmakeraw(&mut settings);
-    tcsetattr(&from, SetArg::TCSANOW, &settings)?;
-    let line: Line = Arc::new(Mutex::new(from.try_clone()?));
+    tcsetattr(&terminal, SetArg::TCSANOW, &settings)?;
+    let line: Line = Arc::new(Mutex::new(terminal.try_clone()?));
+    let mut from = BufReader::new(Acknowledged {
+        terminal,
+        line: Arc::clone(&line),
+    });
     let jobs: Jobs = Arc::default();
+    let mut connections = Connections::new();
     loopback();
     say(&line, &Message::Ready(VERSION))?;
     loop {
@@ -67,9 +76,40 @@ pub(crate) fn run() -> Result<()> {
                     let _ = killpg(group, signal);
                 }
             }
+            Message::Connect(job, path) => match connect(&line, job, &path) {
+                Ok(sender) => {
+                    connections.insert(job, sender);
+                }
+                Err(error) => say(&line, &Message::Failed(job, format!("{error:#}")))?,
+            },
+            Message::Data(job, bytes) if bytes.is_empty() => {
+                connections.remove(&job);
+            }
+            Message::Data(job, bytes) => {
+                // It fails when the socket's other end hung up, of which the caller hears by itself.
+                let _ = connections.get(&job).map(|sender| sender.send(bytes));
+            }
             Message::PowerOff => return Ok(()),
             _ => {}
         }
+    }
+}
+
+/// Tells the caller how much was read.
+struct Acknowledged {
+    terminal: File,
+    line: Line,
+}
+
+impl Read for Acknowledged {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.terminal.read(buffer)?;
+        say(
+            &self.line,
+            &Message::Read(u32::try_from(count).unwrap_or(u32::MAX)),
+        )
+        .map_err(io::Error::other)?;
+        Ok(count)
     }
 }
 
@@ -136,6 +176,34 @@ fn begin(line: &Line, jobs: &Jobs, job: u32, start: &Start) -> Result<()> {
     Ok(())
 }
 
+/// Connects to a socket of the guest; what is sent to the sender goes there, its end closes that direction.
+fn connect(line: &Line, number: u32, path: &str) -> Result<Sender<Vec<u8>>> {
+    let mut socket = UnixStream::connect(path).with_context(|| format!("connecting to {path}"))?;
+    let mut back = socket.try_clone()?;
+    say(line, &Message::Connected(number))?;
+    let (sender, bytes) = mpsc::channel::<Vec<u8>>();
+    std::thread::spawn(move || {
+        while let Ok(bytes) = bytes.recv() {
+            if socket.write_all(&bytes).is_err() {
+                return;
+            }
+        }
+        let _ = socket.shutdown(Shutdown::Write);
+    });
+    let line = Arc::clone(line);
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 32 * 1024];
+        loop {
+            let count = back.read(&mut buffer).unwrap_or(0);
+            let _ = say(&line, &Message::Data(number, buffer[..count].to_vec()));
+            if count == 0 {
+                return;
+            }
+        }
+    });
+    Ok(sender)
+}
+
 fn end(child: &mut Child, over: &AtomicBool) -> u8 {
     let status = child.wait().unwrap_or(ExitStatus::from_raw(255 << 8));
     over.store(true, Ordering::SeqCst);
@@ -154,8 +222,8 @@ fn pump(
     stream: Stream,
     from: OwnedFd,
     over: &Arc<AtomicBool>,
-) -> std::sync::mpsc::Receiver<()> {
-    let (sent, said) = std::sync::mpsc::channel();
+) -> mpsc::Receiver<()> {
+    let (sent, said) = mpsc::channel();
     let (line, over) = (Arc::clone(line), Arc::clone(over));
     std::thread::spawn(move || {
         let mut from = File::from(from);
