@@ -10,6 +10,7 @@
 //!
 //! The metadata on the disks is LVM's; this crate owns a cache of what it read and the worker processes.
 
+mod blocks;
 mod command;
 mod discover;
 mod disk;
@@ -30,6 +31,7 @@ mod text;
 mod vg;
 pub mod worker;
 
+pub use blocks::{BlockQuery, BlockRanges, ChangedBlocks};
 pub use command::{Command, Kind, PvRange};
 pub use error::{LvmError, Result};
 pub use fairlead_csi_volume::{LvUuid, VgUuid};

@@ -90,13 +90,29 @@ fn step(
         return Ok(rest.entry(source)?.map(|(key, _)| key));
     };
     match (one, other) {
-        (Subtree { block: a, level, .. }, Subtree { block: b, level: same, .. })
-            if a == b && level == same =>
-        {
+        (
+            Subtree {
+                block: a, level, ..
+            },
+            Subtree {
+                block: b,
+                level: same,
+                ..
+            },
+        ) if a == b && level == same => {
             base.skip();
             target.skip();
         }
-        (Subtree { key: a, level: high, .. }, Subtree { key: b, level: low, .. }) => {
+        (
+            Subtree {
+                key: a,
+                level: high,
+                ..
+            },
+            Subtree {
+                key: b, level: low, ..
+            },
+        ) => {
             // Where one tree is higher, its nodes come to the level of the other's first.
             if high > low || (high == low && a <= b) {
                 base.descend(source)?;
@@ -105,7 +121,13 @@ fn step(
                 target.descend(source)?;
             }
         }
-        (Entry { key: a, value }, Entry { key: b, value: other }) if a == b => {
+        (
+            Entry { key: a, value },
+            Entry {
+                key: b,
+                value: other,
+            },
+        ) if a == b => {
             base.skip();
             target.skip();
             return Ok((place(value) != place(other)).then_some(a));

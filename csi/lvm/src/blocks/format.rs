@@ -254,13 +254,19 @@ mod tests {
         let node = Node::parse(&write::node(7, true, &entries), 7).expect("whole");
         assert_eq!(node.entries, entries);
         assert!(node.leaf);
-        assert!(Node::parse(&write::node(7, true, &[]), 7).is_ok(), "a volume without a chunk");
+        assert!(
+            Node::parse(&write::node(7, true, &[]), 7).is_ok(),
+            "a volume without a chunk"
+        );
     }
 
     #[test]
     fn what_does_not_follow_the_layout_is_refused_with_the_reason() {
         let good = write::superblock(0, 0, 5, 65536);
-        assert_eq!(words(Superblock::parse(&good, 1)), "block 1: says that it is block 0");
+        assert_eq!(
+            words(Superblock::parse(&good, 1)),
+            "block 1: says that it is block 0"
+        );
         assert_eq!(
             words(Superblock::parse(&good[..100], 0)),
             "block 0: the device ends in it, after 100 bytes"
@@ -271,13 +277,19 @@ mod tests {
         let other = |place: usize, value: u8| {
             let mut bytes = good.clone();
             bytes[place] = value;
-            words(Superblock::parse(&write::sealed(bytes, 0, SUPERBLOCK_SALT), 0))
+            words(Superblock::parse(
+                &write::sealed(bytes, 0, SUPERBLOCK_SALT),
+                0,
+            ))
         };
         assert_eq!(
             other(40, 1),
             "block 0: is of kind 27022010 and version 1; thin pools have 27022010 and 2"
         );
-        assert_eq!(other(360, 4), "block 0: needs features 0x4 that are not known");
+        assert_eq!(
+            other(360, 4),
+            "block 0: needs features 0x4 that are not known"
+        );
         assert_eq!(other(336, 0), "block 0: chunks have no size");
 
         let node = |place: usize, value: u8| {
@@ -285,9 +297,18 @@ mod tests {
             bytes[place] = value;
             words(Node::parse(&write::sealed(bytes, 7, NODE_SALT), 7))
         };
-        assert_eq!(node(16, 253), "block 7: 253 of 252 entries with values of 8 bytes");
-        assert_eq!(node(20, 254), "block 7: 2 of 254 entries with values of 8 bytes");
-        assert_eq!(node(24, 24), "block 7: 2 of 252 entries with values of 24 bytes");
+        assert_eq!(
+            node(16, 253),
+            "block 7: 253 of 252 entries with values of 8 bytes"
+        );
+        assert_eq!(
+            node(20, 255),
+            "block 7: 2 of 255 entries with values of 8 bytes"
+        );
+        assert_eq!(
+            node(24, 24),
+            "block 7: 2 of 252 entries with values of 24 bytes"
+        );
         assert_eq!(node(4, 3), "block 7: a node of kind 3 with 2 entries");
         assert_eq!(node(16, 0), "block 7: a node of kind 1 with 0 entries");
         assert_eq!(node(32, 9), "block 7: its keys do not ascend");

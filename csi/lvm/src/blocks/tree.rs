@@ -46,11 +46,7 @@ struct Step {
 
 impl Walk {
     /// A walk through the tree with this root, over the keys from `start` on.
-    pub(super) fn new(
-        source: &mut impl Source,
-        root: u64,
-        start: u64,
-    ) -> Result<Self, BlockError> {
+    pub(super) fn new(source: &mut impl Source, root: u64, start: u64) -> Result<Self, BlockError> {
         let (mut height, mut block) = (1, root);
         loop {
             let node = node(source, block)?;
@@ -60,7 +56,10 @@ impl Walk {
             }
             height += 1;
             if height > HIGHEST {
-                return Err(BlockError::damaged(root, format!("a tree of {height} levels")));
+                return Err(BlockError::damaged(
+                    root,
+                    format!("a tree of {height} levels"),
+                ));
             }
         }
         let above = Step {
@@ -110,7 +109,10 @@ impl Walk {
         };
         let node = node(source, block)?;
         if node.leaf != (level == 0) {
-            return Err(BlockError::damaged(block, "a leaf where the tree has none, or none at its end"));
+            return Err(BlockError::damaged(
+                block,
+                "a leaf where the tree has none, or none at its end",
+            ));
         }
         let inside = |(key, _): &(u64, u64)| (range.0..=range.1).contains(key);
         if !node.entries.iter().all(inside) {
@@ -169,7 +171,9 @@ pub(super) fn find(
     key: u64,
 ) -> Result<Option<u64>, BlockError> {
     let entry = Walk::new(source, root, key)?.entry(source)?;
-    Ok(entry.filter(|(found, _)| *found == key).map(|(_, value)| value))
+    Ok(entry
+        .filter(|(found, _)| *found == key)
+        .map(|(_, value)| value))
 }
 
 fn node(source: &mut impl Source, at: u64) -> Result<Node, BlockError> {
@@ -179,8 +183,11 @@ fn node(source: &mut impl Source, at: u64) -> Result<Node, BlockError> {
 /// Blocks at the start of a device.
 impl Source for &[u8] {
     fn read(&mut self, at: u64) -> Result<Vec<u8>, BlockError> {
-        let start = usize::try_from(at).unwrap_or(usize::MAX).saturating_mul(BLOCK);
-        let range: Range<usize> = start.min(self.len())..start.saturating_add(BLOCK).min(self.len());
+        let start = usize::try_from(at)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(BLOCK);
+        let range: Range<usize> =
+            start.min(self.len())..start.saturating_add(BLOCK).min(self.len());
         Ok(self[range].to_vec())
     }
 }
