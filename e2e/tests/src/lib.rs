@@ -1,5 +1,7 @@
 //! What tests that span crates share: nodes that run our programs.
 
+pub mod storage;
+
 use anyhow::Result;
 use fairlead_e2e_lab::{Cluster, Families, Programs, Routed, Subnet, program};
 

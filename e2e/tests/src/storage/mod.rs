@@ -1,0 +1,21 @@
+//! Storage nodes for tests: a machine with volume groups and the driver in it, and a client beside the driver.
+//!
+//! The driver's socket cannot be reached from outside of its machine. So the client is a program of its own,
+//! `fairlead-storage-client`, which a [`Node`] starts inside, with [`Call`]s for it as JSON.
+
+mod call;
+mod churn;
+mod client;
+mod data;
+mod model;
+mod node;
+mod program;
+
+pub use call::{
+    Access, Answer, Call, Create, Parameters, Place, Refused, Source, Told, parameters,
+};
+pub use node::{Disks, METADATA, Node, Setup, VG};
+pub use program::program;
+
+/// Where the driver listens, inside the machine.
+pub const SOCKET: &str = "/run/fairlead/csi.sock";

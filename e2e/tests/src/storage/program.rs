@@ -1,0 +1,140 @@
+//! The client's command line, inside a machine.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use futures_util::future::join_all;
+
+use super::SOCKET;
+use super::call::{Answer, Call};
+use super::churn::Churn;
+use super::client::Client;
+
+/// The machine's folder that the host sees.
+const EXCHANGE: &str = "/xchg";
+/// From a machine's boot to a driver that is ready, on a busy host.
+const READY: Duration = Duration::from_mins(1);
+
+/// Calls a CSI driver as an orchestrator would.
+#[derive(Debug, Parser)]
+#[command(name = "fairlead-storage-client")]
+struct Cli {
+    /// The driver's socket.
+    #[arg(long, default_value = SOCKET)]
+    socket: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make calls, one after the other, and print what they give as one line of JSON.
+    Calls {
+        /// A JSON list.
+        calls: String,
+        /// All at once.
+        #[arg(long)]
+        at_once: bool,
+    },
+    /// Wait until the driver answers that it is ready.
+    Ready,
+    /// Make, copy, grow, fill and delete volumes and snapshots at random, with journals in /xchg; first see that all
+    /// that earlier journals know is there.
+    Churn {
+        /// Decides what is done.
+        #[arg(long)]
+        seed: u64,
+        /// How many do that at once.
+        #[arg(long, default_value_t = 2)]
+        lines: usize,
+        /// Stop after that; 0 only sees that all is there, whole.
+        #[arg(long)]
+        seconds: u64,
+        /// Delete everything at the end.
+        #[arg(long)]
+        clear: bool,
+    },
+}
+
+/// Does what the command line says. Exit codes: 0 done, whatever the calls gave; 1 not.
+#[must_use]
+pub fn program() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fairlead-storage-client: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let client = Client::new(&cli.socket)?;
+        match &cli.command {
+            Command::Calls { calls, at_once } => {
+                let calls: Vec<Call> = serde_json::from_str(calls).context("the calls")?;
+                make(&client, &calls, *at_once).await
+            }
+            Command::Ready => ready(&client).await,
+            Command::Churn {
+                seed,
+                lines,
+                seconds,
+                clear,
+            } => {
+                ready(&client).await?;
+                let mut churn = Churn::open(&client, Path::new(EXCHANGE), *lines, *seed)?;
+                churn.recover(*seconds == 0).await?;
+                let end = Instant::now() + Duration::from_secs(*seconds);
+                churn.run(|| Instant::now() < end).await?;
+                if *clear {
+                    churn.clear().await?;
+                }
+                tell(&churn);
+                Ok(())
+            }
+        }
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "the result of a command")]
+async fn make(client: &Client, calls: &[Call], at_once: bool) -> Result<()> {
+    let mut results = Vec::new();
+    if at_once {
+        results = join_all(calls.iter().map(|call| client.call(call))).await;
+    } else {
+        for call in calls {
+            results.push(client.call(call).await);
+        }
+    }
+    println!("{}", serde_json::to_string(&results)?);
+    Ok(())
+}
+
+async fn ready(client: &Client) -> Result<()> {
+    let deadline = Instant::now() + READY;
+    loop {
+        let answer = client.call(&Call::Probe).await;
+        if answer == Ok(Answer::Ready(true)) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("not ready after {READY:?}: {answer:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the result of a command")]
+fn tell(churn: &Churn) {
+    let steps: u64 = churn.lines.iter().map(|line| line.model().done).sum();
+    let again: u64 = churn.lines.iter().map(|line| line.retried).sum();
+    println!("{steps} steps since the journals began, {again} answers to try again");
+}
