@@ -17,6 +17,9 @@ use crate::{chart, kubectl, up};
 /// Seconds between two calls of one pod to another.
 const PAUSE: u64 = 2;
 
+/// How long the kubelet may take to tell an API server that came back.
+const STATUS: Duration = Duration::from_mins(1);
+
 pub(super) fn run(cluster: &Cluster, minutes: u64, progress: &Progress) -> Result<()> {
     let workload = Workload::start(cluster, progress)?;
     let agent = chart::Agent::on(cluster, Member::Node(1))?;
@@ -32,11 +35,11 @@ pub(super) fn run(cluster: &Cluster, minutes: u64, progress: &Progress) -> Resul
     up::wait_for_api(cluster, progress)?;
     progress.say(format!("{calls} calls answered; the API server is back"));
     up::wait_for_nodes(cluster, progress, "nodes ready", |node| node.ready)?;
+    // The API server first shows what the kubelet told it before it was stopped.
+    progress.wait("another agent in place of the killed one", STATUS, || {
+        Ok((chart::Agent::on(cluster, Member::Node(1))? != agent).then_some(()))
+    })?;
     chart::wait_for_agents(cluster, progress)?;
-    ensure!(
-        chart::Agent::on(cluster, Member::Node(1))? != agent,
-        "the agent that was killed still runs"
-    );
     let again = workload.start_again(progress)?;
     demo::all_pairs_talk(&again)?;
     again.remove();
