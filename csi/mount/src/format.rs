@@ -195,10 +195,7 @@ fn check_value(fs: FsType, flag: &str, value: &str) -> Result<()> {
         return Err(MountError::Option {
             what: "mkfs option",
             value: format!("{flag} {value}"),
-            legal: format!(
-                "for {fs} its value may not hold {}",
-                listed(forbidden)
-            ),
+            legal: format!("for {fs} its value may not hold {}", listed(forbidden)),
         });
     }
     Ok(())

@@ -21,8 +21,8 @@ pub const LUKS_HEADER: u64 = 16 << 20;
 
 /// `cryptsetup` reads at most this much of a key.
 const LONGEST_KEY: usize = 8 << 10;
-/// What an error calls the secret.
-const SECRET: &str = "encryptionKey";
+/// The key in a request's secrets.
+const SECRET: &str = "passphrase";
 const NO_PERMISSION: i32 = 2;
 
 /// A key or passphrase; its bytes are never shown and are overwritten when it is dropped.

@@ -53,10 +53,10 @@ fn refusals_name_object_value_and_what_to_do() {
         (
             MountError::KeyNeeded {
                 mapping: "fl-luks-x".to_owned(),
-                secret: "encryptionKey",
+                secret: "passphrase",
             },
             ErrorKind::Precondition,
-            "cannot grow fl-luks-x without its key: give the secret \"encryptionKey\" with the request, \
+            "cannot grow fl-luks-x without its key: give the secret \"passphrase\" with the request, \
              or stage the volume again",
         ),
         (
