@@ -1,0 +1,118 @@
+//! `DeleteVolume` and `DeleteSnapshot`.
+//!
+//! | what stands                               | answer                                             |
+//! |-------------------------------------------|----------------------------------------------------|
+//! | no id of ours, or none in a complete group | `OK`: it is not there                             |
+//! | its group cannot be read complete         | `UNAVAILABLE`                                      |
+//! | an LV without our tags, or another cluster's | `FAILED_PRECONDITION`, nothing is touched        |
+//! | open: staged, published, or somebody's    | `FAILED_PRECONDITION`                              |
+//! | thick, with copy-on-write snapshots       | `FAILED_PRECONDITION` that names them              |
+//! | `wipe: delete`                            | put aside (`fl.d=0`), `OK`; erased and removed by [`crate::remove`] |
+//! | anything else of ours                     | one `lvremove`, `OK`                               |
+
+use std::sync::Arc;
+
+use fairlead_csi_lvm::Command;
+use fairlead_csi_spec::v1::{
+    DeleteSnapshotRequest, DeleteSnapshotResponse, DeleteVolumeRequest, DeleteVolumeResponse,
+};
+use fairlead_csi_volume::{FsState, Kind, Record, VolumeId, Wipe, changes};
+
+use crate::driver::Shared;
+use crate::error::Error;
+use crate::groups::Found;
+use crate::request;
+
+pub(super) fn volume(
+    shared: &Arc<Shared>,
+    request: &DeleteVolumeRequest,
+) -> Result<DeleteVolumeResponse, Error> {
+    if let Some(id) = request::id("volume_id", &request.volume_id)? {
+        delete(shared, Kind::Volume, &id)?;
+    }
+    Ok(DeleteVolumeResponse {})
+}
+
+pub(super) fn snapshot(
+    shared: &Arc<Shared>,
+    request: &DeleteSnapshotRequest,
+) -> Result<DeleteSnapshotResponse, Error> {
+    if let Some(id) = request::id("snapshot_id", &request.snapshot_id)? {
+        delete(shared, Kind::Snapshot, &id)?;
+    }
+    Ok(DeleteSnapshotResponse {})
+}
+
+/// Removes a volume or snapshot that nobody uses.
+pub(crate) fn delete(shared: &Shared, kind: Kind, id: &VolumeId) -> Result<(), Error> {
+    let _claim = shared.inflight.claim("volume", &id.to_string())?;
+    let Some(found) = shared.groups.find(kind, id)? else {
+        return Ok(());
+    };
+    if found.record.put_aside.is_some() {
+        return Ok(());
+    }
+    unused(shared, &found)?;
+    if wipes(&found.record) {
+        return put_aside(shared, &found);
+    }
+    let lvs = vec![id.lv];
+    shared.lvm.run(&id.vg, &Command::Remove { lvs })?;
+    Ok(())
+}
+
+/// Whether what is on it has to be erased. What never got anything has nothing.
+pub(crate) fn wipes(record: &Record) -> bool {
+    record.parameters.wipe == Wipe::Delete && record.fs != FsState::Never
+}
+
+/// That nobody has it open, and no copy-on-write snapshot needs it.
+fn unused(shared: &Shared, found: &Found) -> Result<(), Error> {
+    let (vg, lv) = (found.vg(), found.lv());
+    let snapshots: Vec<&str> = vg
+        .cow_snapshots_of(&lv.name)
+        .map(|it| it.name.as_str())
+        .collect();
+    if !snapshots.is_empty() {
+        return Err(Error::precondition(format!(
+            "volume {} has copy-on-write snapshots, which need it: delete {} first",
+            found.id(),
+            snapshots.join(", ")
+        )));
+    }
+    let status = shared.lvm.status(vg, lv)?;
+    if status.open > 0 {
+        return Err(Error::precondition(format!(
+            "{} is in use on this node: it is open {} times; unpublish and unstage it first",
+            found.id(),
+            status.open
+        )));
+    }
+    Ok(())
+}
+
+/// Takes it out of the CO's sight, for removal.
+fn put_aside(shared: &Shared, found: &Found) -> Result<(), Error> {
+    let record = Record {
+        put_aside: Some(0),
+        ..(*found.record).clone()
+    };
+    retag(shared, found, &record)?;
+    shared.background.wake();
+    Ok(())
+}
+
+/// Makes the tags of a volume say `record`.
+pub(crate) fn retag(shared: &Shared, found: &Found, record: &Record) -> Result<(), Error> {
+    let lv = found.lv();
+    let (add, remove) = changes(lv.tags.iter().map(String::as_str), record)?;
+    if add.is_empty() && remove.is_empty() {
+        return Ok(());
+    }
+    let lv = lv.uuid;
+    let vg = shared
+        .lvm
+        .run(&found.vg().uuid, &Command::Retag { lv, add, remove })?;
+    shared.groups.read(vg);
+    Ok(())
+}

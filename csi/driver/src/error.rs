@@ -1,0 +1,223 @@
+//! What can go wrong in a call, and which gRPC code says so. The function `code` is the only
+//! place that knows codes.
+
+use std::path::PathBuf;
+
+use fairlead_csi_lvm::LvmError;
+use fairlead_csi_mount::{ErrorKind, MountError};
+use fairlead_csi_volume::page::PageError;
+use fairlead_csi_volume::topology::TopologyError;
+use fairlead_csi_volume::{
+    AccessError, LimitError, NameError, ParameterError, SizeError, TagError,
+};
+use tonic::{Code, Status};
+
+/// Why a call fails. Texts name the value and what is allowed, never a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A field that must be there is not.
+    #[error("{field} is missing")]
+    Missing {
+        /// As csi.proto names it.
+        field: &'static str,
+    },
+    /// A field has a value that cannot be.
+    #[error("{field} is {value}; {allowed}")]
+    Invalid {
+        /// As csi.proto names it.
+        field: &'static str,
+        /// What it is.
+        value: String,
+        /// What it may be.
+        allowed: String,
+    },
+    /// A number that is too small or too large.
+    #[error("{field} is {value}; {allowed}")]
+    Outside {
+        /// As csi.proto names it.
+        field: &'static str,
+        /// What it is.
+        value: String,
+        /// What it may be.
+        allowed: String,
+    },
+    /// There is no such volume, snapshot or path, for sure.
+    #[error("there is no {kind} {object}")]
+    NotFound {
+        /// `volume`, `snapshot`, …
+        kind: &'static str,
+        /// Its id.
+        object: String,
+    },
+    /// The name is taken by something else than what is asked for.
+    #[error("{kind} {object} exists with another {differs}")]
+    Exists {
+        /// `volume`, `snapshot`.
+        kind: &'static str,
+        /// Its name.
+        object: String,
+        /// What differs, both values.
+        differs: String,
+    },
+    /// Somebody else works on it.
+    #[error(
+        "an earlier call works on {kind} {object}; this one changes nothing, try again when that has ended"
+    )]
+    InFlight {
+        /// `volume`, `snapshot`.
+        kind: &'static str,
+        /// Its id or name.
+        object: String,
+    },
+    /// It does not fit.
+    #[error("{why}")]
+    NoRoom {
+        /// What is asked for and what is left.
+        why: String,
+    },
+    /// Something has to be done first.
+    #[error("{why}")]
+    Precondition {
+        /// What is in the way, and what to do.
+        why: String,
+    },
+    /// It cannot be known now.
+    #[error("{why}")]
+    Unavailable {
+        /// What cannot be read.
+        why: String,
+    },
+    /// Not served with this configuration or on this kernel.
+    #[error("{why}")]
+    Unsupported {
+        /// What, and why.
+        why: String,
+    },
+    /// A path on this node that is not what it should be.
+    #[error("{path}: {why}")]
+    Path {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// Work stopped in the middle.
+    #[error("{why}")]
+    Internal {
+        /// What happened.
+        why: String,
+    },
+    /// A class's parameter.
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
+    /// A mutable parameter.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// A volume capability.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// A size.
+    #[error(transparent)]
+    Size(#[from] SizeError),
+    /// A name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A part of a list.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// Another node.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// A tag that LVM does not take.
+    #[error(transparent)]
+    Tag(#[from] TagError),
+    /// LVM.
+    #[error(transparent)]
+    Lvm(#[from] LvmError),
+    /// File systems and mounts.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+}
+
+impl Error {
+    pub(crate) fn precondition(why: impl Into<String>) -> Self {
+        Self::Precondition { why: why.into() }
+    }
+
+    pub(crate) fn unavailable(why: impl Into<String>) -> Self {
+        Self::Unavailable { why: why.into() }
+    }
+
+    pub(crate) fn internal(why: impl Into<String>) -> Self {
+        Self::Internal { why: why.into() }
+    }
+
+    pub(crate) fn invalid(
+        field: &'static str,
+        value: impl Into<String>,
+        allowed: impl Into<String>,
+    ) -> Self {
+        Self::Invalid {
+            field,
+            value: value.into(),
+            allowed: allowed.into(),
+        }
+    }
+}
+
+/// The gRPC code of an error: the tables of the CSI specification, with UNAVAILABLE for what cannot be
+/// read: "there is none" is only said of a volume group that was read complete.
+fn code(error: &Error) -> Code {
+    match error {
+        Error::Missing { .. }
+        | Error::Invalid { .. }
+        | Error::Parameter(_)
+        | Error::Limit(_)
+        | Error::Access(_)
+        | Error::Name(_)
+        | Error::Tag(_) => Code::InvalidArgument,
+        Error::NotFound { .. } => Code::NotFound,
+        Error::Exists { .. } => Code::AlreadyExists,
+        Error::InFlight { .. } => Code::Aborted,
+        Error::NoRoom { .. } | Error::Topology(_) => Code::ResourceExhausted,
+        Error::Precondition { .. } => Code::FailedPrecondition,
+        Error::Unavailable { .. } => Code::Unavailable,
+        Error::Unsupported { .. } => Code::Unimplemented,
+        Error::Path { .. } | Error::Internal { .. } => Code::Internal,
+        Error::Size(size) if size.is_invalid_argument() => Code::InvalidArgument,
+        Error::Size(_) | Error::Outside { .. } => Code::OutOfRange,
+        Error::Page(PageError::Token { .. }) => Code::Aborted,
+        Error::Page(PageError::Negative { .. }) => Code::InvalidArgument,
+        Error::Lvm(error) => match error {
+            LvmError::NoSpace { .. } | LvmError::MetadataFull { .. } => Code::ResourceExhausted,
+            LvmError::InUse { .. }
+            | LvmError::Foreign { .. }
+            | LvmError::Exported { .. }
+            | LvmError::Shared { .. } => Code::FailedPrecondition,
+            // The command goes on: the call is still in flight.
+            LvmError::Timeout { .. } => Code::Aborted,
+            LvmError::NotFound { .. }
+            | LvmError::Partial { .. }
+            | LvmError::Unreachable { .. }
+            | LvmError::Ambiguous { .. }
+            | LvmError::Damaged { .. }
+            | LvmError::Io { .. }
+            | LvmError::NoLvm => Code::Unavailable,
+            _ => Code::Internal,
+        },
+        Error::Mount(error) => match error.kind() {
+            ErrorKind::Invalid => Code::InvalidArgument,
+            ErrorKind::OutOfRange => Code::OutOfRange,
+            ErrorKind::NotFound => Code::NotFound,
+            ErrorKind::Conflict => Code::AlreadyExists,
+            ErrorKind::Busy | ErrorKind::Precondition => Code::FailedPrecondition,
+            ErrorKind::Internal => Code::Internal,
+        },
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        Self::new(code(&error), error.to_string())
+    }
+}

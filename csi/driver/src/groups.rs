@@ -1,0 +1,343 @@
+//! What is ours in the volume groups: the records of their logical volumes.
+//!
+//! A group is read by csi/lvm, which notices every change; its records are parsed once for each state
+//! of the group, and those of volumes whose tags stay are kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fairlead_csi_lvm::{Command, Lv, Lvm, LvmError, Vg};
+use fairlead_csi_volume::{
+    CoName, Encryption, Kind, LUKS_HEADER, LvUuid, Record, RecordError, VgUuid, VolumeId,
+};
+
+use crate::config::Config;
+use crate::error::Error;
+
+/// The volume groups that the driver knows.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    lvm: Arc<Lvm>,
+    cluster: String,
+    /// Names of the configured volume groups.
+    names: BTreeSet<String>,
+    known: Mutex<BTreeMap<VgUuid, Arc<Group>>>,
+    /// Those in which nothing of an earlier process is half-made any more.
+    settled: Mutex<BTreeSet<VgUuid>>,
+    changing: Mutex<BTreeMap<VgUuid, Arc<Mutex<()>>>>,
+}
+
+/// A volume group at one moment.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) vg: Arc<Vg>,
+    /// By id: where it stands in `vg.lvs`, and what its tags say; only those that have tags of ours.
+    records: BTreeMap<LvUuid, (usize, Parsed)>,
+}
+
+type Parsed = Result<Arc<Record>, Arc<RecordError>>;
+
+/// A volume or snapshot of ours at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) group: Arc<Group>,
+    at: usize,
+    pub(crate) record: Arc<Record>,
+}
+
+impl Found {
+    pub(crate) fn lv(&self) -> &Lv {
+        &self.group.vg.lvs[self.at]
+    }
+
+    pub(crate) fn vg(&self) -> &Arc<Vg> {
+        &self.group.vg
+    }
+
+    pub(crate) fn id(&self) -> VolumeId {
+        VolumeId {
+            vg: self.group.vg.uuid,
+            lv: self.lv().uuid,
+        }
+    }
+
+    /// Whether its id may be told: it is complete, and nobody has put it aside.
+    pub(crate) fn is_there(&self) -> bool {
+        !self.record.making && self.record.put_aside.is_none() && !self.is_short()
+    }
+
+    /// Whether it is smaller than it was wanted: the command that grows it is still to come.
+    pub(crate) fn is_short(&self) -> bool {
+        self.record.kind == Kind::Volume && self.group.vg.bytes(self.lv()) < self.record.wanted
+    }
+
+    /// Bytes before the volume on its LV.
+    pub(crate) fn header(&self) -> u64 {
+        header(&self.record)
+    }
+
+    /// Bytes of the volume as a pod sees it. A copy-on-write snapshot is as large as its origin was.
+    pub(crate) fn bytes(&self) -> u64 {
+        let bytes = match self.record.kind {
+            Kind::Volume => self.group.vg.bytes(self.lv()),
+            Kind::Snapshot => self.record.wanted,
+        };
+        bytes.saturating_sub(self.header())
+    }
+}
+
+/// Bytes before the volume on an LV with this record.
+pub(crate) fn header(record: &Record) -> u64 {
+    match record.parameters.encryption {
+        Encryption::None => 0,
+        Encryption::Luks2 => LUKS_HEADER,
+    }
+}
+
+impl Group {
+    fn new(vg: Arc<Vg>, before: Option<&Self>) -> Self {
+        let mut records = BTreeMap::new();
+        for (at, lv) in vg.lvs.iter().enumerate() {
+            let kept = before.and_then(|before| {
+                let (then, parsed) = before.records.get(&lv.uuid)?;
+                (before.vg.lvs[*then].tags == lv.tags).then(|| parsed.clone())
+            });
+            let parsed = match kept {
+                Some(parsed) => Some(parsed),
+                None => match Record::from_tags(lv.tags.iter().map(String::as_str)) {
+                    Ok(record) => record.map(|record| Ok(Arc::new(record))),
+                    Err(error) => Some(Err(Arc::new(error))),
+                },
+            };
+            if let Some(parsed) = parsed {
+                records.insert(lv.uuid, (at, parsed));
+            }
+        }
+        Self { vg, records }
+    }
+
+    /// What an LV of ours is.
+    pub(crate) fn kind(&self, lv: &LvUuid) -> Option<Kind> {
+        let (_, parsed) = self.records.get(lv)?;
+        Some(parsed.as_ref().ok()?.kind)
+    }
+
+    /// All volumes and snapshots of `cluster`, by id.
+    pub(crate) fn all<'a>(
+        self: &'a Arc<Self>,
+        cluster: &'a str,
+    ) -> impl Iterator<Item = Found> + 'a {
+        self.records.values().filter_map(move |(at, parsed)| {
+            let record = parsed.as_ref().ok().filter(|it| it.cluster == cluster)?;
+            Some(Found {
+                group: Arc::clone(self),
+                at: *at,
+                record: Arc::clone(record),
+            })
+        })
+    }
+}
+
+impl Groups {
+    pub(crate) fn new(lvm: Arc<Lvm>, config: &Config) -> Self {
+        Self {
+            lvm,
+            cluster: config.cluster.clone(),
+            names: config.classes.iter().map(|it| it.vg.clone()).collect(),
+            known: Mutex::default(),
+            settled: Mutex::default(),
+            changing: Mutex::default(),
+        }
+    }
+
+    /// The records of a volume group that was just read.
+    pub(crate) fn read(&self, vg: Arc<Vg>) -> Arc<Group> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = known.get(&vg.uuid);
+        if let Some(group) = before.filter(|it| Arc::ptr_eq(&it.vg, &vg)) {
+            return Arc::clone(group);
+        }
+        let group = Arc::new(Group::new(vg, before.map(Arc::as_ref)));
+        known.insert(group.vg.uuid, Arc::clone(&group));
+        group
+    }
+
+    /// The complete volume group with a name.
+    pub(crate) fn named(&self, name: &str) -> Result<Arc<Group>, Error> {
+        Ok(self.settle(self.lvm.vg(name)?))
+    }
+
+    /// The complete volume group with an id.
+    pub(crate) fn by_id(&self, id: &VgUuid) -> Result<Arc<Group>, Error> {
+        Ok(self.settle(self.lvm.vg_by_uuid(id)?))
+    }
+
+    /// Undoes, at the first sight of a complete group, what an earlier process left half-made: volumes
+    /// tagged `making`, whose ids were never told. This process has made none there yet.
+    fn settle(&self, vg: Arc<Vg>) -> Arc<Group> {
+        let group = self.read(vg);
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = settled.insert(group.vg.uuid);
+        drop(settled);
+        if !first {
+            return group;
+        }
+        let making = group.all(&self.cluster).filter(|found| found.record.making);
+        let mut last = None;
+        for found in making {
+            let lvs = vec![found.lv().uuid];
+            let name = &found.lv().name;
+            match self.lvm.run(&group.vg.uuid, &Command::Remove { lvs }) {
+                Ok(vg) => {
+                    tracing::info!(lv = name, "half-made volume removed: its id was never told");
+                    last = Some(vg);
+                }
+                // It is in no list, and the call that wants it makes it anew.
+                Err(error) => tracing::warn!(lv = name, "half-made volume stays: {error}"),
+            }
+        }
+        match last {
+            Some(vg) => self.read(vg),
+            None => group,
+        }
+    }
+
+    /// All configured volume groups, complete.
+    pub(crate) fn all(&self) -> Result<Vec<Arc<Group>>, Error> {
+        self.names.iter().map(|name| self.named(name)).collect()
+    }
+
+    /// Those of the configured volume groups that are complete now.
+    pub(crate) fn readable(&self) -> Vec<Arc<Group>> {
+        self.names
+            .iter()
+            .filter_map(|name| self.named(name).ok())
+            .collect()
+    }
+
+    /// All configured volume groups, also those that miss disks: for lists and health.
+    pub(crate) fn peek_all(&self) -> Result<Vec<Arc<Group>>, Error> {
+        self.names.iter().map(|name| self.peek(name)).collect()
+    }
+
+    pub(crate) fn peek(&self, name: &str) -> Result<Arc<Group>, Error> {
+        match self.lvm.vg(name) {
+            Ok(vg) => Ok(self.read(vg)),
+            Err(error @ LvmError::Partial { .. }) => {
+                let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+                let id = known
+                    .values()
+                    .find(|it| it.vg.name == name)
+                    .map(|it| it.vg.uuid);
+                drop(known);
+                let id = match id {
+                    Some(id) => id,
+                    None => return Err(error.into()),
+                };
+                Ok(self.read(self.lvm.peek(&id)?))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Keeps others from changing the volume group: between a look at what is free and the command
+    /// that takes it, nobody else of this process takes it.
+    pub(crate) fn change<T>(
+        &self,
+        id: &VgUuid,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let lock = {
+            let mut all = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(*id).or_default())
+        };
+        let _held: MutexGuard<'_, ()> = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        work()
+    }
+
+    /// The volume or snapshot with an id, whatever its state; `None` when there is none for sure.
+    ///
+    /// # Errors
+    ///
+    /// When its volume group cannot be read complete, its tags are damaged, or it belongs to others.
+    pub(crate) fn find(&self, kind: Kind, id: &VolumeId) -> Result<Option<Found>, Error> {
+        let group = self.by_id(&id.vg)?;
+        self.find_in(&group, kind, &id.lv)
+    }
+
+    /// As [`Groups::find`], in a group that was read.
+    pub(crate) fn find_in(
+        &self,
+        group: &Arc<Group>,
+        kind: Kind,
+        lv: &LvUuid,
+    ) -> Result<Option<Found>, Error> {
+        let Some((at, parsed)) = group.records.get(lv) else {
+            return match group.vg.lv(lv) {
+                None => Ok(None),
+                Some(lv) => Err(Error::precondition(format!(
+                    "logical volume {} of volume group {} has the id, but not the tags of a volume \
+                     of this driver; `fairlead volume adopt` gives them to it",
+                    lv.name, group.vg.name
+                ))),
+            };
+        };
+        let name = || {
+            format!(
+                "{} of volume group {}",
+                group.vg.lvs[*at].name, group.vg.name
+            )
+        };
+        let record = parsed
+            .as_ref()
+            .map_err(|error| Error::precondition(format!("logical volume {}: {error}", name())))?;
+        if record.cluster != self.cluster {
+            return Err(Error::precondition(format!(
+                "logical volume {} belongs to cluster {}, this one is {}",
+                name(),
+                record.cluster,
+                self.cluster
+            )));
+        }
+        Ok((record.kind == kind).then(|| Found {
+            group: Arc::clone(group),
+            at: *at,
+            record: Arc::clone(record),
+        }))
+    }
+
+    /// The volume or snapshot with a CO's name; a complete one before a half-made one. The group `must` be
+    /// complete, all of them without one; others are searched as far as they can be read, so that a
+    /// disk that is gone keeps nothing but its own group.
+    pub(crate) fn by_name(
+        &self,
+        kind: Kind,
+        name: &CoName,
+        must: Option<&str>,
+    ) -> Result<Option<Found>, Error> {
+        let groups = match must {
+            None => self.all()?,
+            Some(must) => {
+                let others = self.names.iter().filter(|it| *it != must);
+                let others = others.filter_map(|name| self.named(name).ok());
+                [self.named(must)?].into_iter().chain(others).collect()
+            }
+        };
+        let mut half_made = None;
+        for group in groups {
+            for found in group.all(&self.cluster) {
+                if found.record.kind != kind
+                    || found.record.name != *name
+                    || found.record.put_aside.is_some()
+                {
+                    continue;
+                }
+                if found.is_there() {
+                    return Ok(Some(found));
+                }
+                half_made = Some(found);
+            }
+        }
+        Ok(half_made)
+    }
+}

@@ -1,0 +1,204 @@
+//! `NodeStageVolume` and its reverse: from an inactive logical volume to a mounted file system or an open
+//! device, and back.
+//!
+//! Every call goes the whole way and leaves out what is done: a crash anywhere is followed by the same call.
+//!
+//! | step                     | state it leaves                         | left out when                        |
+//! |--------------------------|-----------------------------------------|--------------------------------------|
+//! | `lvchange -ay -K`        | active                                  | it is active                         |
+//! | LUKS: format, open       | mapping `fl-luks-<lv>`                  | `fl.fs` says formatted; it is open   |
+//! | mkfs                     | a file system with the UUID of this LV  | `fl.fs` is not `none`; a probe that finds anything but our own interrupted mkfs refuses |
+//! | copy: replay, new UUID   | a file system with a UUID of its own    | `fl.fs` has no `!`                   |
+//! | tag `fl.fs=<type>`/`raw` | never formatted again                   | it says so                           |
+//! | mount                    | at the staging path                     | mountinfo has it there               |
+//! | grow                     | file system as large as its device      | it is                                |
+//! | limits                   | `io.max`                                | none are set                         |
+//!
+//! All but the first and the last are csi/mount's. A volume that fails on the way is deactivated again.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fairlead_csi_lvm::Command;
+use fairlead_csi_mount::{
+    self as mount, Access as StageAccess, Formatted, FsType, Key, MkfsOptions, MountOptions, Stage,
+};
+use fairlead_csi_spec::v1::{
+    NodeStageVolumeRequest, NodeStageVolumeResponse, NodeUnstageVolumeRequest,
+    NodeUnstageVolumeResponse,
+};
+use fairlead_csi_volume::{Access, AccessKind, Fs, FsState, Kind, Record};
+
+use crate::controller::delete::retag;
+use crate::driver::Shared;
+use crate::error::Error;
+use crate::groups::Found;
+use crate::{controller, request, throttle};
+
+/// The key in a call's secrets that opens an encrypted volume.
+const PASSPHRASE: &str = "passphrase";
+
+pub(super) fn stage(
+    shared: &Arc<Shared>,
+    request: &NodeStageVolumeRequest,
+) -> Result<NodeStageVolumeResponse, Error> {
+    let id = request::id("volume_id", &request.volume_id)?;
+    let path = request::path("staging_target_path", &request.staging_target_path)?;
+    let access = request::access(request.volume_capability.as_ref())?;
+    let _claim = shared.inflight.claim("volume", &request.volume_id)?;
+    let found = controller::known(shared, Kind::Volume, id, &request.volume_id)?;
+    let key = key(&request.secrets)?;
+    let was_active = activate(shared, &found)?;
+    let staged = mounted(shared, &found, &access, key.as_ref(), path)
+        .and_then(|()| throttle::apply(shared, &found, &found.record.limits));
+    if let Err(error) = staged {
+        if !was_active {
+            quietly_deactivate(shared, &found);
+        }
+        return Err(error);
+    }
+    Ok(NodeStageVolumeResponse {})
+}
+
+/// Makes it active; says whether it was.
+pub(crate) fn activate(shared: &Shared, found: &Found) -> Result<bool, Error> {
+    if shared.lvm.status(found.vg(), found.lv())?.active {
+        return Ok(true);
+    }
+    let lv = found.lv().uuid;
+    shared
+        .lvm
+        .run(&found.vg().uuid, &Command::Activate { lv })?;
+    Ok(false)
+}
+
+/// After a failure: what was activated for nothing. It stays active when that fails, which harms nobody.
+fn quietly_deactivate(shared: &Shared, found: &Found) {
+    let lv = found.lv().uuid;
+    if let Err(error) = shared
+        .lvm
+        .run(&found.vg().uuid, &Command::Deactivate { lv })
+    {
+        tracing::warn!(volume = %found.id(), "stays active: {error}");
+    }
+}
+
+/// The key of an encrypted volume, where the call brings one.
+pub(crate) fn key(
+    secrets: &std::collections::BTreeMap<String, String>,
+) -> Result<Option<Key>, Error> {
+    let Some(secret) = secrets.get(PASSPHRASE) else {
+        return Ok(None);
+    };
+    Ok(Some(Key::new(secret.clone().into_bytes())?))
+}
+
+/// csi/mount's part.
+pub(crate) fn mounted(
+    shared: &Shared,
+    found: &Found,
+    access: &Access,
+    key: Option<&Key>,
+    path: &Path,
+) -> Result<(), Error> {
+    let device = found.vg().device(found.lv());
+    let lv = found.lv().uuid.to_string();
+    let mut record = |state: Formatted| {
+        let record = Record {
+            fs: recorded(state)?,
+            ..(*found.record).clone()
+        };
+        retag(shared, found, &record).map_err(Into::into)
+    };
+    let mut go = |access: StageAccess<'_>| {
+        let stage = Stage {
+            device: &device,
+            lv: &lv,
+            state: state(found.record.fs)?,
+            key,
+            access,
+        };
+        mount::stage(&shared.tools, &stage, &mut record)?;
+        Ok(())
+    };
+    let AccessKind::Mount { flags, .. } = &access.kind else {
+        return go(StageAccess::Block);
+    };
+    let fs = fs_type(file_system(&found.record, access))?;
+    let mkfs = MkfsOptions::parse(fs, &found.record.parameters.mkfs_options.join(" "))?;
+    let mut options = MountOptions::parse(flags)?;
+    options.read_only |= access.mode.is_read_only();
+    go(StageAccess::Mount {
+        fs,
+        mkfs: &mkfs,
+        options: &options,
+        target: path,
+    })
+}
+
+/// The file system that is there, that the class names, or that the call asks for.
+fn file_system(record: &Record, access: &Access) -> Fs {
+    let asked = access.fs().or(record.parameters.fs);
+    match record.fs {
+        FsState::Formatted(fs) | FsState::Inherited(fs) => access.fs().unwrap_or(fs),
+        FsState::Never | FsState::Raw => asked.unwrap_or(Fs::Ext4),
+    }
+}
+
+fn fs_type(fs: Fs) -> Result<FsType, Error> {
+    Ok(fs.as_str().parse()?)
+}
+
+fn state(state: FsState) -> Result<Formatted, Error> {
+    Ok(match state {
+        FsState::Never => Formatted::Never,
+        FsState::Raw => Formatted::Raw,
+        FsState::Formatted(fs) => Formatted::As(fs_type(fs)?),
+        FsState::Inherited(fs) => Formatted::Copied(fs_type(fs)?),
+    })
+}
+
+fn recorded(state: Formatted) -> Result<FsState, Error> {
+    let fs = |fs: FsType| {
+        let name = fs.to_string();
+        Fs::from_name(&name).ok_or_else(|| Error::internal(format!("{name} is not known")))
+    };
+    Ok(match state {
+        Formatted::Never => FsState::Never,
+        Formatted::Raw => FsState::Raw,
+        Formatted::As(of) => FsState::Formatted(fs(of)?),
+        Formatted::Copied(of) => FsState::Inherited(fs(of)?),
+    })
+}
+
+pub(super) fn unstage(
+    shared: &Arc<Shared>,
+    request: &NodeUnstageVolumeRequest,
+) -> Result<NodeUnstageVolumeResponse, Error> {
+    let id = request::id("volume_id", &request.volume_id)?;
+    let path = request::path("staging_target_path", &request.staging_target_path)?;
+    let Some(id) = id else {
+        return Ok(NodeUnstageVolumeResponse {});
+    };
+    let _claim = shared.inflight.claim("volume", &request.volume_id)?;
+    mount::unstage(&shared.tools, id.lv.as_str(), Some(path))?;
+    match shared.groups.find(Kind::Volume, &id) {
+        Ok(Some(found)) => deactivate(shared, &found)?,
+        Ok(None) => {}
+        // It is unmounted, which is all that a pod's end needs: a disk that is gone must not hold it up.
+        Err(error) => tracing::warn!(volume = %id, "unstaged, but not deactivated: {error}"),
+    }
+    Ok(NodeUnstageVolumeResponse {})
+}
+
+/// Makes it inactive when nobody uses it.
+pub(crate) fn deactivate(shared: &Shared, found: &Found) -> Result<(), Error> {
+    let status = shared.lvm.status(found.vg(), found.lv())?;
+    if status.active {
+        let lv = found.lv().uuid;
+        shared
+            .lvm
+            .run(&found.vg().uuid, &Command::Deactivate { lv })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! Thin pools: the one a class uses, made at first need, and whether it takes one more volume.
+
+use std::sync::Arc;
+
+use fairlead_csi_lvm::{
+    Command, Layout as LvLayout, Lv, LvUuid, PoolMode, Vg, WhenFull as LvmWhenFull,
+};
+use fairlead_csi_volume::pool::{self, Group as Room, Policy, Pool};
+use fairlead_csi_volume::{Kind, Layout, WhenFull};
+
+use crate::config::Class;
+use crate::driver::Shared;
+use crate::error::Error;
+use crate::groups::{Found, Group};
+use crate::place;
+
+/// The name of the pool that volumes of the class are in.
+pub(crate) fn name<'a>(class: &'a Class, layout: &'a Layout) -> &'a str {
+    match layout {
+        Layout::Thin {
+            pool: Some(pool), ..
+        } => pool,
+        _ => &class.pool,
+    }
+}
+
+/// The room around a pool.
+pub(crate) fn room(vg: &Vg) -> Room {
+    Room {
+        extent_size: vg.extent_size,
+        free: vg.free_extents(),
+        total: vg.extents(),
+    }
+}
+
+/// What the class says of pools, with what the parameters say instead.
+pub(crate) fn policy(class: &Class, layout: &Layout) -> Policy {
+    let reserve = match layout {
+        Layout::Thin {
+            reserve: Some(reserve),
+            ..
+        } => *reserve,
+        _ => class.reserve,
+    };
+    Policy {
+        overprovision_percent: class.overprovision_percent,
+        reserve,
+    }
+}
+
+/// The pool of a class, made when it is not there and the class says so. To be called while the group
+/// is held for a change.
+pub(crate) fn ensure(
+    shared: &Shared,
+    class: &Class,
+    layout: &Layout,
+) -> Result<(Arc<Group>, LvUuid), Error> {
+    let group = shared.groups.named(&class.vg)?;
+    let name = name(class, layout);
+    if let Some(lv) = existing(&group.vg, name)? {
+        let lv = lv.uuid;
+        return Ok((group, lv));
+    }
+    if !class.create_pool {
+        return Err(Error::precondition(format!(
+            "volume group {} has no thin pool {name}, and class {} does not make one (createPool)",
+            class.vg, class.name
+        )));
+    }
+    let (chunk, when_full) = wanted(class, layout);
+    let first = pool::first(&room(&group.vg), chunk).map_err(no_room)?;
+    let command = Command::CreatePool {
+        name: name.to_owned(),
+        extents: first.data,
+        metadata: first.metadata * group.vg.extent_size,
+        chunk: Some(first.chunk),
+        when_full: match when_full {
+            WhenFull::Queue => LvmWhenFull::Queue,
+            WhenFull::Error => LvmWhenFull::Error,
+        },
+        tags: std::collections::BTreeSet::new(),
+    };
+    let vg = shared.lvm.run(&group.vg.uuid, &command)?;
+    let group = shared.groups.read(vg);
+    match existing(&group.vg, name)? {
+        Some(lv) => {
+            let lv = lv.uuid;
+            Ok((group, lv))
+        }
+        None => Err(Error::internal(format!(
+            "thin pool {name} is gone after LVM had made it"
+        ))),
+    }
+}
+
+/// Chunk and behaviour when full of a pool that is made for the class.
+pub(crate) fn wanted(class: &Class, layout: &Layout) -> (Option<u64>, WhenFull) {
+    match layout {
+        Layout::Thin {
+            chunk, when_full, ..
+        } => (*chunk, when_full.unwrap_or(class.when_full)),
+        _ => (None, class.when_full),
+    }
+}
+
+/// The pool with a name.
+pub(crate) fn existing<'a>(vg: &'a Vg, name: &str) -> Result<Option<&'a Lv>, Error> {
+    match vg.lv_named(name) {
+        None => Ok(None),
+        Some(lv) if matches!(lv.layout, LvLayout::ThinPool { .. }) => Ok(Some(lv)),
+        Some(lv) => Err(Error::precondition(format!(
+            "logical volume {} of volume group {} is no thin pool; name another one as pool",
+            lv.name, vg.name
+        ))),
+    }
+}
+
+/// A pool as it is. One that is not active is activated: its fill is known only then.
+pub(crate) fn read(shared: &Shared, vg: &Arc<Vg>, lv: &Lv) -> Result<(Pool, PoolMode), Error> {
+    let LvLayout::ThinPool {
+        chunk, when_full, ..
+    } = &lv.layout
+    else {
+        return Err(Error::internal(format!("{} is no thin pool", lv.name)));
+    };
+    let mut status = shared.lvm.status(vg, lv)?.pool;
+    if status.is_none() {
+        let lv = lv.uuid;
+        shared.lvm.run(&vg.uuid, &Command::Activate { lv })?;
+    }
+    if status.is_none() {
+        status = shared.lvm.status(vg, lv)?.pool;
+    }
+    let status = status.ok_or_else(|| {
+        Error::unavailable(format!(
+            "thin pool {} of volume group {} is not active",
+            lv.name, vg.name
+        ))
+    })?;
+    let pool = Pool {
+        data: status.data_total,
+        data_used: status.data_used,
+        metadata: status.metadata_total,
+        metadata_used: status.metadata_used,
+        chunk: *chunk,
+        promised: promised(shared, vg, &lv.name),
+        when_full: match when_full {
+            LvmWhenFull::Queue => WhenFull::Queue,
+            LvmWhenFull::Error => WhenFull::Error,
+        },
+        usable: status.mode == PoolMode::ReadWrite && !status.needs_check,
+    };
+    Ok((pool, status.mode))
+}
+
+/// Bytes of all volumes in a pool, also those that are not ours; snapshots of ours are none.
+fn promised(shared: &Shared, vg: &Arc<Vg>, pool: &str) -> u64 {
+    let group = shared.groups.read(Arc::clone(vg));
+    vg.thins_of(pool)
+        .filter(|lv| group.kind(&lv.uuid) != Some(Kind::Snapshot))
+        .map(|lv| vg.bytes(lv))
+        .sum()
+}
+
+/// Whether the pool takes `bytes` more for a volume of the class.
+pub(crate) fn admit(
+    shared: &Shared,
+    class: &Class,
+    group: &Arc<Group>,
+    pool: &LvUuid,
+    layout: &Layout,
+    bytes: u64,
+) -> Result<(), Error> {
+    let vg = &group.vg;
+    let lv = vg
+        .lv(pool)
+        .ok_or_else(|| Error::internal("the thin pool is gone"))?;
+    let (state, _) = read(shared, vg, lv)?;
+    pool::agrees(layout, &lv.name, &state)?;
+    pool::admit(&state, &policy(class, layout), &room(vg), bytes).map_err(no_room)
+}
+
+/// Whether the pool of an existing thin volume takes `bytes` more; 0 for a snapshot, which is only
+/// refused by a pool that is nearly full.
+pub(crate) fn admit_beside(shared: &Shared, beside: &Found, bytes: u64) -> Result<(), Error> {
+    let group = shared.groups.by_id(&beside.vg().uuid)?;
+    let LvLayout::Thin { pool, .. } = &beside.lv().layout else {
+        return Err(Error::internal(format!("{} is not thin", beside.lv().name)));
+    };
+    let Some(lv) = existing(&group.vg, pool)? else {
+        return Err(Error::internal(format!("thin pool {pool} is gone")));
+    };
+    let (state, _) = read(shared, &group.vg, lv)?;
+    if bytes == 0 {
+        return pool::fill(&state, &room(&group.vg)).map_err(no_room);
+    }
+    let layout = &beside.record.parameters.layout;
+    let class = place::class_of(&shared.config, beside)?;
+    pool::admit(&state, &policy(class, layout), &room(&group.vg), bytes).map_err(no_room)
+}
+
+/// There is no room.
+pub(crate) fn no_room(full: fairlead_csi_volume::Full) -> Error {
+    Error::NoRoom {
+        why: full.to_string(),
+    }
+}
