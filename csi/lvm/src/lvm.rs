@@ -85,6 +85,18 @@ impl Lvm {
             .collect())
     }
 
+    /// All volume groups of the host by name as far as they can be read, be they partial: for lists and health only.
+    ///
+    /// # Errors
+    /// `Io` when the devices cannot even be listed.
+    pub fn peek_all(&self) -> Result<Vec<(String, Result<Arc<Vg>>)>> {
+        let world = self.reader.scan()?;
+        let all = world.groups.iter();
+        Ok(all
+            .map(|known| (known.vg.name.clone(), known.readable(&self.host)))
+            .collect())
+    }
+
     /// Runs a command; the result is the volume group as it was read afterwards. `Ok` means: what the command
     /// wanted is in the metadata and in the kernel, whoever did it. Commands on one volume group wait for
     /// each other.
