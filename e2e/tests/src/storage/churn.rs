@@ -50,20 +50,8 @@ impl Line {
         &self.journal.model
     }
 
-    /// Calls until the answer is one: a CO comes back when the driver is away or busy, not on other codes.
     async fn ask(&mut self, call: &Call) -> Result<Answer> {
-        let start = Instant::now();
-        loop {
-            let refused = match self.client.call(call).await {
-                Ok(answer) => return Ok(answer),
-                Err(refused) => refused,
-            };
-            if !again(&refused) || start.elapsed() > PATIENCE {
-                bail!("{call:?} gives {refused} after {:?}", start.elapsed());
-            }
-            self.retried += 1;
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        persist(&self.client, call, &mut self.retried).await
     }
 
     fn item(&self, name: &str) -> Result<&Item> {
@@ -302,6 +290,22 @@ impl Line {
             self.step(&Step::Delete { name }).await?;
         }
         Ok(())
+    }
+}
+
+/// Calls until the answer is one: a CO comes back when the driver is away or busy, not on other codes.
+pub(crate) async fn persist(client: &Client, call: &Call, retried: &mut u64) -> Result<Answer> {
+    let start = Instant::now();
+    loop {
+        let refused = match client.call(call).await {
+            Ok(answer) => return Ok(answer),
+            Err(refused) => refused,
+        };
+        if !again(&refused) || start.elapsed() > PATIENCE {
+            bail!("{call:?} gives {refused} after {:?}", start.elapsed());
+        }
+        *retried += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

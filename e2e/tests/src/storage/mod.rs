@@ -7,6 +7,7 @@ mod call;
 mod churn;
 mod client;
 mod data;
+mod killing;
 mod model;
 mod node;
 mod program;
@@ -14,6 +15,7 @@ mod program;
 pub use call::{
     Access, Answer, Call, Create, Parameters, Place, Refused, Source, Told, parameters,
 };
+pub use killing::Stalls;
 pub use node::{Disks, METADATA, Node, Setup, VG};
 pub use program::program;
 

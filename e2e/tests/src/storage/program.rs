@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use futures_util::future::join_all;
+use serde::Serialize;
 
 use super::SOCKET;
 use super::call::{Answer, Call};
 use super::churn::Churn;
 use super::client::Client;
+use super::killing;
 
 /// The machine's folder that the host sees.
 const EXCHANGE: &str = "/xchg";
@@ -57,6 +59,17 @@ enum Command {
         #[arg(long)]
         clear: bool,
     },
+    /// Do that while the driver or its worker is killed again and again, with a writer on each of some volumes.
+    Kill {
+        /// The argument of the processes that are killed: `run` or `lvm-worker`.
+        word: String,
+        /// How often.
+        #[arg(long)]
+        kills: u64,
+        /// Decides what is done.
+        #[arg(long)]
+        seed: u64,
+    },
 }
 
 /// Does what the command line says. Exit codes: 0 done, whatever the calls gave; 1 not.
@@ -100,11 +113,16 @@ fn run(cli: &Cli) -> Result<()> {
                 tell(&churn);
                 Ok(())
             }
+            Command::Kill { word, kills, seed } => {
+                ready(&client).await?;
+                let folder = Path::new(EXCHANGE);
+                let stalls = killing::run(&client, folder, word, *kills, *seed).await?;
+                print(&stalls)
+            }
         }
     })
 }
 
-#[expect(clippy::print_stdout, reason = "the result of a command")]
 async fn make(client: &Client, calls: &[Call], at_once: bool) -> Result<()> {
     let mut results = Vec::new();
     if at_once {
@@ -114,7 +132,12 @@ async fn make(client: &Client, calls: &[Call], at_once: bool) -> Result<()> {
             results.push(client.call(call).await);
         }
     }
-    println!("{}", serde_json::to_string(&results)?);
+    print(&results)
+}
+
+#[expect(clippy::print_stdout, reason = "the result of a command")]
+fn print(result: &impl Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string(result)?);
     Ok(())
 }
 

@@ -2,6 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod beside;
 mod concurrency;
 mod crash;
+mod data;
+mod data_zeros;
+mod full;
+mod harness;
+mod kills;
 mod life;
+mod reboots;
