@@ -36,7 +36,9 @@ pub use capacity::{CapacityRange, Chosen, LUKS_HEADER, Rules, SizeError};
 pub use id::{IdError, LvUuid, PvUuid, VgUuid, VolumeId};
 pub use limits::{Change, LimitError, Limits};
 pub use name::{CoName, NameError, filesystem_uuid, luks_name, lv_name};
-pub use parameters::{Encryption, Fs, Layout, ParameterError, Parameters, Reserve, WhenFull, Wipe};
+pub use parameters::{
+    Encryption, Fs, Layout, ParameterError, Parameters, Reserve, WhenFull, Wipe, is_lvm_name,
+};
 pub use quantity::{QuantityError, bytes};
 pub use record::{FsState, Kind, Record, RecordError, Source, changes};
 pub use snapshot::{SnapshotParameters, SnapshotSize};

@@ -8,6 +8,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use parse::is_lvm_name;
 pub(crate) use parse::{KUBERNETES, refused};
 
 use crate::{Access, quantity};

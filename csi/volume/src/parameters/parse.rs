@@ -49,7 +49,7 @@ impl<'a> Words<'a> {
             "a name of LVM (1 to 127 letters, digits, '_', '.', '+' and '-', no '-' first)";
         self.take(
             key,
-            |value| is_name(value).then(|| value.to_owned()),
+            |value| is_lvm_name(value).then(|| value.to_owned()),
             allowed,
         )
     }
@@ -67,8 +67,9 @@ impl<'a> Words<'a> {
     }
 }
 
-/// Names that LVM takes (`validate_name` of LVM's lib/misc/lvm-string.c).
-pub(crate) fn is_name(text: &str) -> bool {
+/// Whether LVM takes a name for a volume group or logical volume (`validate_name` of `lib/misc/lvm-string.c`).
+#[must_use]
+pub fn is_lvm_name(text: &str) -> bool {
     (1..=127).contains(&text.len())
         && !text.starts_with('-')
         && text != "."
