@@ -292,3 +292,25 @@ fn every_sysctl_of_the_agent_is_in_the_page_of_permissions() {
     assert!(keys.len() > 8, "only {keys:?} found");
     assert_told("docs/permissions.md", keys, |key| format!("`{key}`"));
 }
+
+#[test]
+fn the_page_on_storage_has_every_metric_and_key_of_the_driver() {
+    let series = read(&root().join("csi/driver/metrics.txt"));
+    let names = series.lines().filter_map(|line| line.split('{').next());
+    assert_told("docs/storage.md", names, |name| metric_row(name));
+    let schema: Value = serde_json::from_str(&read(&root().join("docs/csi.schema.json")))
+        .expect("the schema is JSON");
+    let mut keys = Vec::new();
+    for (key, value) in schema["properties"].as_object().expect("it has properties") {
+        let (inner, joint) = match value["properties"].as_object() {
+            None => (value["items"]["properties"].as_object(), "[]."),
+            some => (some, "."),
+        };
+        match inner {
+            None => keys.push(key.clone()),
+            Some(inner) => keys.extend(inner.keys().map(|it| format!("{key}{joint}{it}"))),
+        }
+    }
+    assert!(keys.len() > 15, "only {keys:?} found");
+    assert_told("docs/storage.md", keys, |key| format!("| `{key}` |"));
+}
