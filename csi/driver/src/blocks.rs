@@ -119,7 +119,7 @@ impl Blocks {
     pub(crate) fn new(driver: Driver) -> Self {
         let shared = &driver.0;
         let notes = shared.config.run_dir.join("blocks");
-        let changed = Arc::new(ChangedBlocks::new(Arc::clone(&shared.lvm), notes));
+        let changed = Arc::new(ChangedBlocks::new(shared.lvm.reader(), notes));
         Self { driver, changed }
     }
 

@@ -62,10 +62,13 @@ fn start(file: &Path) -> anyhow::Result<()> {
     let config = load(file)?;
     logs::start(config.log);
     // Calls wait in the kernel on threads of their own; two are enough to answer.
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(256)
         .enable_all()
-        .build()?
-        .block_on(run::run(config))
+        .build()?;
+    let result = runtime.block_on(run::run(config));
+    // Threads that wait for a disk are not waited for.
+    runtime.shutdown_background();
+    result
 }

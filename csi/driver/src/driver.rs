@@ -9,6 +9,7 @@ use fairlead_csi_mount::Tools;
 use tonic::{Code, Request, Response, Status};
 
 use crate::background::Background;
+use crate::commands::Commands;
 use crate::config::Config;
 use crate::error::Error;
 use crate::groups::Groups;
@@ -23,7 +24,7 @@ pub(crate) struct Driver(pub(crate) Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
-    pub(crate) lvm: Arc<Lvm>,
+    pub(crate) lvm: Commands,
     pub(crate) tools: Tools,
     pub(crate) groups: Groups,
     pub(crate) inflight: InFlight,
@@ -38,7 +39,7 @@ impl Driver {
         Self(Arc::new(Shared {
             groups: Groups::new(Arc::clone(&lvm), &config),
             config,
-            lvm,
+            lvm: Commands::new(lvm, metrics.clone()),
             tools: Tools::default(),
             inflight: InFlight::default(),
             background: Background::default(),

@@ -50,7 +50,7 @@ pub enum Error {
         object: String,
     },
     /// The name is taken by something else than what is asked for.
-    #[error("{kind} {object} exists with another {differs}")]
+    #[error("{kind} {object} exists with another shape: {differs}")]
     Exists {
         /// `volume`, `snapshot`.
         kind: &'static str,
@@ -219,5 +219,85 @@ fn code(error: &Error) -> Code {
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
         Self::new(code(&error), error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_those_of_the_specification() {
+        let why = String::new;
+        let table = [
+            (Error::Missing { field: "name" }, Code::InvalidArgument),
+            (Error::invalid("a", "b", "c"), Code::InvalidArgument),
+            (Error::precondition("in use"), Code::FailedPrecondition),
+            (Error::unavailable("no disk"), Code::Unavailable),
+            (Error::internal("died"), Code::Internal),
+            (Error::NoRoom { why: why() }, Code::ResourceExhausted),
+            (Error::Unsupported { why: why() }, Code::Unimplemented),
+            (
+                Error::Page(PageError::Token { token: why() }),
+                Code::Aborted,
+            ),
+            (
+                Error::Page(PageError::Negative { number: -1 }),
+                Code::InvalidArgument,
+            ),
+            (
+                Error::Lvm(LvmError::NotFound {
+                    what: "volume group",
+                    name: "data".to_owned(),
+                }),
+                Code::Unavailable,
+            ),
+            (
+                Error::Lvm(LvmError::Partial {
+                    vg: "data".to_owned(),
+                    missing: Vec::new(),
+                }),
+                Code::Unavailable,
+            ),
+            (
+                Error::Lvm(LvmError::NoSpace {
+                    vg: "data".to_owned(),
+                    wanted: 2,
+                    free: 1,
+                    extent_size: 1,
+                }),
+                Code::ResourceExhausted,
+            ),
+        ];
+        for (error, expected) in table {
+            let status = Status::from(error);
+            assert_eq!(status.code(), expected, "{}", status.message());
+        }
+    }
+
+    #[test]
+    fn texts_name_what_is_there_and_what_is_allowed() {
+        let exists = Error::Exists {
+            kind: "volume",
+            object: "pvc-1".to_owned(),
+            differs: "it has 1 byte".to_owned(),
+        };
+        let missing = Error::NotFound {
+            kind: "snapshot",
+            object: "x".to_owned(),
+        };
+        let texts = [
+            exists,
+            missing,
+            Error::invalid("path", "a", "an absolute path is needed"),
+        ];
+        assert_eq!(
+            texts.map(|error| error.to_string()),
+            [
+                "volume pvc-1 exists with another shape: it has 1 byte",
+                "there is no snapshot x",
+                "path is a; an absolute path is needed",
+            ]
+        );
     }
 }

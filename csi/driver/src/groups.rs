@@ -182,6 +182,12 @@ impl Groups {
         if !first {
             return group;
         }
+        if let Err(error) = self.lvm.recover(&group.vg.uuid) {
+            tracing::warn!(
+                vg = group.vg.name,
+                "cannot look for suspended devices: {error}"
+            );
+        }
         let making = group.all(&self.cluster).filter(|found| found.record.making);
         let mut last = None;
         for found in making {

@@ -36,7 +36,6 @@ impl Identity for Driver {
             Service::ControllerService,
             Service::VolumeAccessibilityConstraints,
             Service::SnapshotMetadataService,
-            Service::SnapshotAccessibilityConstraints,
         ];
         let services = services.into_iter().map(|service| {
             Type::Service(plugin_capability::Service {

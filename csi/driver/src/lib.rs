@@ -10,11 +10,12 @@
 //! - `blocks`: what of snapshots has changed.
 //! - `background`, `keeper`, `remove`, `throttle`: what goes on between calls.
 //! - `ephemeral`: volumes that live as long as their pod.
-//! - `run`, `lock`, `socket`, `http`, `metrics`, `config`, `cli`, `logs`: the process.
+//! - `run`, `lock`, `socket`, `commands`, `http`, `metrics`, `config`, `cli`, `logs`: the process.
 
 mod background;
 mod blocks;
 pub mod cli;
+mod commands;
 pub mod config;
 mod controller;
 mod copy;

@@ -64,6 +64,7 @@ struct Inner {
     registry: Registry,
     ready: Gauge<i64>,
     calls: Seconds,
+    commands: Seconds,
     groups: Groups,
     /// Taken while gauges are replaced and printed: two who ask at once see a whole page each.
     page: Mutex<()>,
@@ -109,12 +110,20 @@ impl Metrics {
             Unit::Seconds,
             calls.clone(),
         );
+        let commands: Seconds = Family::new_with_constructor(seconds);
+        registry.register_with_unit(
+            "lvm_command",
+            "LVM commands by name and result, and their time",
+            Unit::Seconds,
+            commands.clone(),
+        );
         let groups = Groups::default();
         groups.register(&mut registry);
         Self(Arc::new(Inner {
             registry,
             ready,
             calls,
+            commands,
             groups,
             page: Mutex::default(),
         }))
@@ -124,6 +133,13 @@ impl Metrics {
     pub(crate) fn call(&self, rpc: &'static str, code: tonic::Code, seconds: f64) {
         let labels = [("rpc", camel(rpc)), ("code", format!("{code:?}"))];
         self.0.calls.get_or_create(&labels).observe(seconds);
+    }
+
+    /// An LVM command has ended, or its caller's wait for it.
+    pub(crate) fn command(&self, name: String, ok: bool, seconds: f64) {
+        let result = if ok { "ok" } else { "error" };
+        let labels = [("command", name), ("result", result.to_owned())];
+        self.0.commands.get_or_create(&labels).observe(seconds);
     }
 
     /// The page.

@@ -74,10 +74,8 @@ pub(crate) fn ensure(
         extents: first.data,
         metadata: first.metadata * group.vg.extent_size,
         chunk: Some(first.chunk),
-        when_full: match when_full {
-            WhenFull::Queue => LvmWhenFull::Queue,
-            WhenFull::Error => LvmWhenFull::Error,
-        },
+        // lvcreate of 2.03.16 makes no other; the next command does.
+        when_full: LvmWhenFull::Queue,
         tags: std::collections::BTreeSet::new(),
     };
     let vg = shared.lvm.run(&group.vg.uuid, &command)?;
@@ -85,6 +83,14 @@ pub(crate) fn ensure(
     match existing(&group.vg, name)? {
         Some(lv) => {
             let lv = lv.uuid;
+            if when_full == WhenFull::Error {
+                let when_full = LvmWhenFull::Error;
+                let command = Command::SetWhenFull {
+                    pool: lv,
+                    when_full,
+                };
+                shared.lvm.run(&group.vg.uuid, &command)?;
+            }
             Ok((group, lv))
         }
         None => Err(Error::internal(format!(

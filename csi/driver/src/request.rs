@@ -70,6 +70,16 @@ pub(crate) fn reachable(requisite: &[Topology], node: &str) -> Result<(), Error>
     Ok(topology::check::<std::hash::RandomState>(&requisite, node)?)
 }
 
+/// A path of a volume that has to be named. One that is not absolute leads to no volume.
+pub(crate) fn volume_path(path: &str) -> Result<&std::path::Path, Error> {
+    if path.is_empty() {
+        return Err(Error::Missing {
+            field: "volume_path",
+        });
+    }
+    Ok(std::path::Path::new(path))
+}
+
 /// A path that has to be there.
 pub(crate) fn path<'a>(field: &'static str, path: &'a str) -> Result<&'a std::path::Path, Error> {
     if path.is_empty() {

@@ -5,7 +5,7 @@
 //! | no id of ours, or none in a complete group | `OK`: it is not there                             |
 //! | its group cannot be read complete         | `UNAVAILABLE`                                      |
 //! | an LV without our tags, or another cluster's | `FAILED_PRECONDITION`, nothing is touched        |
-//! | open: staged, published, or somebody's    | `FAILED_PRECONDITION`                              |
+//! | active or open: staged, published, or somebody's | `FAILED_PRECONDITION`                      |
 //! | thick, with copy-on-write snapshots       | `FAILED_PRECONDITION` that names them              |
 //! | `wipe: delete`                            | put aside (`fl.d=0`), `OK`; erased and removed by [`crate::remove`] |
 //! | anything else of ours                     | one `lvremove`, `OK`                               |
@@ -81,6 +81,14 @@ fn unused(shared: &Shared, found: &Found) -> Result<(), Error> {
         )));
     }
     let status = shared.lvm.status(vg, lv)?;
+    // A raw block volume is published by a bind mount of its node, which does not open it; staging activates it,
+    // and unstaging ends that.
+    if status.active && found.record.kind == Kind::Volume && status.open == 0 {
+        return Err(Error::precondition(format!(
+            "{} is in use on this node: it is staged; unpublish and unstage it first",
+            found.id()
+        )));
+    }
     if status.open > 0 {
         return Err(Error::precondition(format!(
             "{} is in use on this node: it is open {} times; unpublish and unstage it first",

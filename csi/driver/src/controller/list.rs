@@ -136,7 +136,7 @@ pub(super) fn snapshots(
             .entries
             .iter()
             .map(|found| SnapshotEntry {
-                snapshot: Some(snapshot(&shared.config.node, found)),
+                snapshot: Some(snapshot(found)),
             })
             .collect(),
         next_token: page.next,

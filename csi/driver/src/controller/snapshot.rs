@@ -49,7 +49,7 @@ pub(super) fn create(
         }
     };
     Ok(CreateSnapshotResponse {
-        snapshot: Some(snapshot(&shared.config.node, &found)),
+        snapshot: Some(snapshot(&found)),
     })
 }
 
@@ -60,7 +60,7 @@ pub(super) fn get(
     let id = request::id("snapshot_id", &request.snapshot_id)?;
     let found = super::known(shared, Kind::Snapshot, id, &request.snapshot_id)?;
     Ok(GetSnapshotResponse {
-        snapshot: Some(snapshot(&shared.config.node, &found)),
+        snapshot: Some(snapshot(&found)),
     })
 }
 
@@ -70,7 +70,7 @@ pub(super) fn origin(found: &Found) -> Option<LvUuid> {
 }
 
 /// The snapshot as the CO knows it.
-pub(super) fn snapshot(node: &str, found: &Found) -> Snapshot {
+pub(super) fn snapshot(found: &Found) -> Snapshot {
     let vg = found.vg().uuid;
     let seconds = found.lv().created.unwrap_or_default();
     Snapshot {
@@ -85,7 +85,8 @@ pub(super) fn snapshot(node: &str, found: &Found) -> Snapshot {
         }),
         ready_to_use: true,
         group_snapshot_id: String::new(),
-        accessible_topology: vec![super::create::here(node)],
+        // Only with the plugin's capability for it; the volumes made from it tell where they are.
+        accessible_topology: Vec::new(),
     }
 }
 

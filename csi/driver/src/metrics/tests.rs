@@ -27,6 +27,7 @@ fn facts(vg: &str) -> GroupFacts {
 fn the_page_has_the_names_that_are_promised() {
     let metrics = Metrics::new();
     metrics.call("create_volume", tonic::Code::ResourceExhausted, 0.1);
+    metrics.command("CreateThin".to_owned(), false, 0.1);
     let text = metrics.text(true, &[facts("data")]);
     let mut names: Vec<String> = text
         .lines()

@@ -46,7 +46,7 @@ pub(super) fn stats(
     request: &NodeGetVolumeStatsRequest,
 ) -> Result<NodeGetVolumeStatsResponse, Error> {
     let id = request::id("volume_id", &request.volume_id)?;
-    let path = request::path("volume_path", &request.volume_path)?;
+    let path = request::volume_path(&request.volume_path)?;
     let found = controller::known(shared, Kind::Volume, id, &request.volume_id)?;
     let usage = match place(path)? {
         Place::Block => vec![VolumeUsage {
@@ -92,7 +92,7 @@ pub(super) fn expand(
     request: &NodeExpandVolumeRequest,
 ) -> Result<NodeExpandVolumeResponse, Error> {
     let id = request::id("volume_id", &request.volume_id)?;
-    let path = request::path("volume_path", &request.volume_path)?;
+    let path = request::volume_path(&request.volume_path)?;
     let range = request::range(request.capacity_range)?;
     let _claim = shared.inflight.claim("volume", &request.volume_id)?;
     let found = controller::known(shared, Kind::Volume, id, &request.volume_id)?;
