@@ -240,7 +240,7 @@ impl Groups {
             &self.area_used,
             &self.missing_disks,
         ];
-        one.map(Family::clear);
+        one.into_iter().for_each(Family::clear);
         let two = [
             &self.volumes,
             &self.pool_size,
@@ -249,7 +249,7 @@ impl Groups {
             &self.pool_metadata_used,
             &self.pool_writable,
         ];
-        two.map(Family::clear);
+        two.into_iter().for_each(Family::clear);
     }
 
     /// Shows these groups and no others: one that is gone leaves no number behind.

@@ -179,8 +179,6 @@ pub enum Layout {
     Striped {
         /// Disks, 2 to 32.
         stripes: u32,
-        /// Bytes on one disk before the next, a power of two from 4 KiB to 4 MiB.
-        chunk: Option<u64>,
     },
     /// Two copies on two disks.
     Raid1 {
@@ -191,8 +189,6 @@ pub enum Layout {
     Raid5 {
         /// Disks of data, 2 to 32.
         stripes: u32,
-        /// Bytes on one disk before the next, a power of two from 4 KiB to 4 MiB.
-        chunk: Option<u64>,
         /// With dm-integrity checksums below each leg.
         integrity: bool,
     },

@@ -126,7 +126,7 @@ impl Space {
         match layout {
             Layout::Thin { .. } => 0,
             Layout::Linear => budget,
-            Layout::Striped { stripes, .. } => {
+            Layout::Striped { stripes } => {
                 let stripes = u64::from(*stripes);
                 let leg = self.nth(stripes, PvSpace::sum);
                 leg.min(budget / stripes.max(1)) * stripes
@@ -159,7 +159,7 @@ impl Space {
             .collect();
         let (legs, by): (u64, fn(&PvSpace) -> u64) = match layout {
             Layout::Thin { .. } | Layout::Linear => return Ok(pvs),
-            Layout::Striped { stripes, .. } => (u64::from(*stripes), PvSpace::sum),
+            Layout::Striped { stripes } => (u64::from(*stripes), PvSpace::sum),
             Layout::Raid1 { .. } => (2, PvSpace::sum),
             Layout::Raid5 { stripes, .. } => (u64::from(*stripes) + 1, PvSpace::longest),
         };
@@ -185,7 +185,7 @@ impl Space {
         match layout {
             Layout::Thin { .. } => 0,
             Layout::Linear => budget,
-            Layout::Striped { stripes, .. } => leg * u64::from(*stripes),
+            Layout::Striped { stripes } => leg * u64::from(*stripes),
             Layout::Raid1 { integrity } => self.grown(leg, *integrity),
             Layout::Raid5 {
                 stripes, integrity, ..
@@ -277,7 +277,7 @@ fn describe(layout: &Layout) -> String {
     match layout {
         Layout::Thin { .. } => "a thin volume without a pool".to_owned(),
         Layout::Linear => "a linear volume".to_owned(),
-        Layout::Striped { stripes, .. } => format!("a volume of {stripes} stripes"),
+        Layout::Striped { stripes } => format!("a volume of {stripes} stripes"),
         Layout::Raid1 { .. } => "a volume of raid1, on two disks,".to_owned(),
         Layout::Raid5 { stripes, .. } => {
             format!("a volume of raid5, on {} disks,", stripes + 1)

@@ -96,22 +96,14 @@ fn words(parameters: &Parameters) -> BTreeMap<&'static str, String> {
             set("reserve", reserve.map(|reserve| reserve.to_string()));
         }
         Layout::Linear => set("thin", Some("false".to_owned())),
-        Layout::Striped { stripes, chunk } => {
-            set("stripes", Some(stripes.to_string()));
-            set("chunk", chunk.map(quantity::short));
-        }
+        Layout::Striped { stripes } => set("stripes", Some(stripes.to_string())),
         Layout::Raid1 { integrity } => {
             set("raid", Some("raid1".to_owned()));
             set("integrity", on(integrity));
         }
-        Layout::Raid5 {
-            stripes,
-            chunk,
-            integrity,
-        } => {
+        Layout::Raid5 { stripes, integrity } => {
             set("raid", Some("raid5".to_owned()));
             set("stripes", Some(stripes.to_string()));
-            set("chunk", chunk.map(quantity::short));
             set("integrity", on(integrity));
         }
     }

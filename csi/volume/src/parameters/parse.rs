@@ -131,7 +131,7 @@ fn layout(words: &mut Words<'_>) -> Checked<Layout> {
     if thin.unwrap_or(!thick) {
         return thin_layout(words, raid);
     }
-    for key in ["pool", "whenFull", "reserve"] {
+    for key in ["pool", "chunk", "whenFull", "reserve"] {
         words.none(
             key,
             "only thin volumes have a pool: set thin to true, or leave this away",
@@ -142,7 +142,6 @@ fn layout(words: &mut Words<'_>) -> Checked<Layout> {
             "stripes",
             "raid1 has two copies and no stripes: leave this away",
         )?;
-        words.none("chunk", "raid1 has no stripes: leave this away")?;
     }
     let stripes = words.take("stripes", |value| within(value, 1..=32), "1 to 32")?;
     if raid.is_none_or(|raid| raid == "none") {
@@ -151,14 +150,9 @@ fn layout(words: &mut Words<'_>) -> Checked<Layout> {
             "integrity needs raid1 or raid5, which can repair what it finds",
         )?;
         if stripes.unwrap_or(1) == 1 {
-            words.none(
-                "chunk",
-                "a volume that is neither thin nor striped has no chunks: leave this away",
-            )?;
             return Ok(Layout::Linear);
         }
     }
-    let chunk = words.take("chunk", stripe, "a power of two from 4Ki to 4Mi")?;
     let integrity = words.switch("integrity")?.unwrap_or(false);
     match (raid, stripes) {
         (Some("raid1"), _) => Ok(Layout::Raid1 { integrity }),
@@ -169,12 +163,10 @@ fn layout(words: &mut Words<'_>) -> Checked<Layout> {
         ),
         (Some("raid5"), stripes) => Ok(Layout::Raid5 {
             stripes: stripes.unwrap_or(2),
-            chunk,
             integrity,
         }),
         (_, stripes) => Ok(Layout::Striped {
             stripes: stripes.unwrap_or(2),
-            chunk,
         }),
     }
 }
@@ -247,11 +239,6 @@ fn within(value: &str, range: RangeInclusive<u32>) -> Option<u32> {
 fn chunk(value: &str) -> Option<u64> {
     let bytes = quantity::bytes(value).ok()?;
     (bytes > 0 && bytes % (64 << 10) == 0 && bytes <= 1 << 30).then_some(bytes)
-}
-
-fn stripe(value: &str) -> Option<u64> {
-    let bytes = quantity::bytes(value).ok()?;
-    (bytes.is_power_of_two() && (4 << 10..=4 << 20).contains(&bytes)).then_some(bytes)
 }
 
 /// Words go to mkfs as they are and never through a shell. A path could name another device.

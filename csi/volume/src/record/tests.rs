@@ -22,7 +22,6 @@ fn lv_names() -> impl Strategy<Value = String> {
 }
 
 fn layouts() -> impl Strategy<Value = Layout> {
-    let stripe = prop::option::of((12_u32..=22).prop_map(|shift| 1_u64 << shift));
     let reserve = prop::option::of(prop_oneof![
         (0_u8..=90).prop_map(Reserve::Percent),
         any::<u64>().prop_map(Reserve::Bytes)
@@ -39,14 +38,10 @@ fn layouts() -> impl Strategy<Value = Layout> {
             }
         ),
         Just(Layout::Linear),
-        (2_u32..=32, stripe.clone())
-            .prop_map(|(stripes, chunk)| Layout::Striped { stripes, chunk }),
+        (2_u32..=32).prop_map(|stripes| Layout::Striped { stripes }),
         any::<bool>().prop_map(|integrity| Layout::Raid1 { integrity }),
-        (2_u32..=32, stripe, any::<bool>()).prop_map(|(stripes, chunk, integrity)| Layout::Raid5 {
-            stripes,
-            chunk,
-            integrity
-        }),
+        (2_u32..=32, any::<bool>())
+            .prop_map(|(stripes, integrity)| Layout::Raid5 { stripes, integrity }),
     ]
 }
 

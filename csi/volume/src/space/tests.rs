@@ -48,16 +48,10 @@ fn lvm(pvs: &[Vec<u64>], legs: usize, mut leg: u64, positional: usize) -> Option
 fn layouts() -> impl Strategy<Value = Layout> {
     prop_oneof![
         Just(Layout::Linear),
-        (2_u32..5).prop_map(|stripes| Layout::Striped {
-            stripes,
-            chunk: None
-        }),
+        (2_u32..5).prop_map(|stripes| Layout::Striped { stripes }),
         any::<bool>().prop_map(|integrity| Layout::Raid1 { integrity }),
-        (2_u32..4, any::<bool>()).prop_map(|(stripes, integrity)| Layout::Raid5 {
-            stripes,
-            chunk: None,
-            integrity
-        }),
+        (2_u32..4, any::<bool>())
+            .prop_map(|(stripes, integrity)| Layout::Raid5 { stripes, integrity }),
     ]
 }
 
@@ -78,7 +72,7 @@ fn spaces() -> impl Strategy<Value = Space> {
 fn legs(layout: &Layout) -> (usize, u64) {
     match layout {
         Layout::Thin { .. } | Layout::Linear => (1, 1),
-        Layout::Striped { stripes, .. } => (*stripes as usize, u64::from(*stripes)),
+        Layout::Striped { stripes } => (*stripes as usize, u64::from(*stripes)),
         Layout::Raid1 { .. } => (2, 1),
         Layout::Raid5 { stripes, .. } => (*stripes as usize + 1, u64::from(*stripes)),
     }
@@ -144,14 +138,10 @@ fn layouts_need_their_number_of_disks() {
             .collect(),
         reserved: 0,
     };
-    let striped = Layout::Striped {
-        stripes: 2,
-        chunk: None,
-    };
+    let striped = Layout::Striped { stripes: 2 };
     let raid1 = Layout::Raid1 { integrity: false };
     let raid5 = Layout::Raid5 {
         stripes: 2,
-        chunk: None,
         integrity: false,
     };
     let largest = |sizes: &[u64]| {
@@ -178,14 +168,10 @@ fn what_does_not_fit_is_refused_in_words() {
     };
     let texts = [
         Layout::Linear,
-        Layout::Striped {
-            stripes: 2,
-            chunk: None,
-        },
+        Layout::Striped { stripes: 2 },
         Layout::Raid1 { integrity: false },
         Layout::Raid5 {
             stripes: 2,
-            chunk: None,
             integrity: false,
         },
         Layout::Thin {
@@ -228,13 +214,9 @@ fn an_lv_grows_on_the_disks_of_its_legs() {
             .to_vec(),
         reserved: 0,
     };
-    let striped = Layout::Striped {
-        stripes: 2,
-        chunk: None,
-    };
+    let striped = Layout::Striped { stripes: 2 };
     let raid5 = Layout::Raid5 {
         stripes: 2,
-        chunk: None,
         integrity: false,
     };
     assert_eq!(space.growth(&Layout::Linear, &[0]), 100);
