@@ -113,15 +113,28 @@ impl ChangedBlocks {
             state.activated = true;
         }
         let answer = self.of_pool(&vg, pool, &mut state, query);
-        if state.activated && !answer.as_ref().is_ok_and(|part| part.next.is_some()) {
-            state.activated = false;
-            let lv = pool.uuid;
-            // Somebody may use it by now.
-            if let Err(error) = self.lvm.run(&vg.uuid, &Command::Deactivate { lv }) {
-                tracing::debug!(pool = pool.name, "stays active: {error}");
-            }
+        if !answer.as_ref().is_ok_and(|part| part.next.is_some()) {
+            self.give_back(&vg, pool, &mut state);
         }
         answer
+    }
+
+    /// Makes a pool inactive again that was made active for a reader, unless it has got another user.
+    fn give_back(&self, vg: &Vg, pool: &Lv, state: &mut Pool) {
+        if !std::mem::take(&mut state.activated) {
+            return;
+        }
+        let lv = pool.uuid;
+        let given = self.lvm.status(vg, pool).and_then(|status| {
+            // The device by which LVM keeps the pool active holds it too.
+            if status.open <= 1 {
+                self.lvm.run(&vg.uuid, &Command::Deactivate { lv })?;
+            }
+            Ok(())
+        });
+        if let Err(error) = given {
+            tracing::warn!(pool = pool.name, vg = vg.name, "stays active: {error}");
+        }
     }
 
     fn state(&self, pool: LvUuid) -> Arc<Mutex<Pool>> {
