@@ -181,3 +181,17 @@ pub enum Command {
         lv: LvUuid,
     },
 }
+
+impl Command {
+    /// Whether it makes a volume: done before it runs, it was somebody else's work.
+    pub(crate) fn makes(&self) -> bool {
+        matches!(
+            self,
+            Self::CreatePool { .. }
+                | Self::CreateThin { .. }
+                | Self::CreateThick { .. }
+                | Self::Snapshot { .. }
+                | Self::CowSnapshot { .. }
+        )
+    }
+}

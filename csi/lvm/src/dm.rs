@@ -130,17 +130,6 @@ impl DeviceMapper {
         self.call(Number::DevSuspend, Some(key), 0, &[]).map(drop)
     }
 
-    /// Holds input and output: what is under way is finished, file systems are not frozen.
-    pub(crate) fn suspend(&self, key: Key<'_>) -> io::Result<()> {
-        self.call(
-            Number::DevSuspend,
-            Some(key),
-            flag::SUSPEND | flag::SKIP_LOCKFS,
-            &[],
-        )
-        .map(drop)
-    }
-
     /// Sends a message to the first target.
     pub(crate) fn message(&self, key: Key<'_>, message: &str) -> io::Result<()> {
         // struct dm_target_msg: the sector, then the text with a zero.

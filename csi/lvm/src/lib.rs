@@ -10,13 +10,16 @@
 //!
 //! The metadata on the disks is LVM's; this crate owns a cache of what it read and the worker processes.
 
+mod argv;
 mod blocks;
 mod command;
+mod config;
 mod discover;
 mod disk;
-#[expect(dead_code, reason = "changes use it")]
 mod dm;
+mod effect;
 mod error;
+mod events;
 mod free;
 mod host;
 mod label;
@@ -25,15 +28,17 @@ mod mark;
 mod metadata;
 mod probe;
 mod reader;
+mod recover;
 mod status;
-#[cfg_attr(not(test), expect(dead_code, reason = "changes use it"))]
 mod text;
 mod vg;
 pub mod worker;
+mod workers;
 
 pub use blocks::{BlockQuery, BlockRanges, ChangedBlocks};
 pub use command::{Command, Kind, PvRange};
 pub use error::{LvmError, Result};
+pub use events::Events;
 pub use fairlead_csi_volume::{LvUuid, VgUuid};
 pub use lvm::{Lvm, Settings};
 pub use status::{CowStatus, PoolMode, PoolStatus, RaidStatus, Status, ThinStatus};

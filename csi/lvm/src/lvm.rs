@@ -1,15 +1,24 @@
 //! The door: read volume groups, run commands, ask device-mapper.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use crate::argv::argv;
 use crate::dm::DeviceMapper;
+use crate::effect::{Effect, effect, possible, reason};
 use crate::host::Host;
-use crate::probe;
 use crate::reader::{Reader, Which};
+use crate::workers::{Outcome, Workers};
 use crate::{Command, Lv, LvmError, Result, Status, Vg, VgUuid};
+use crate::{probe, recover};
+
+/// How often a command is given to LVM when workers die under it.
+const TRIES: u32 = 3;
+/// How long a command of somebody else may hold the lock while devices are suspended, before it is left to it.
+const LOCKED: Duration = Duration::from_secs(10);
 
 /// How to work.
 #[derive(Debug, Clone)]
@@ -28,10 +37,12 @@ pub struct Settings {
 /// LVM of this host.
 #[derive(Debug)]
 pub struct Lvm {
-    settings: Settings,
     host: Host,
     reader: Reader,
+    workers: Workers,
     dm: OnceLock<DeviceMapper>,
+    /// Volume groups that were looked through for suspended devices since the start.
+    looked: Mutex<BTreeSet<VgUuid>>,
 }
 
 impl Lvm {
@@ -44,8 +55,9 @@ impl Lvm {
         Ok(Self {
             host: Host::read(),
             reader: Reader::new(settings.read_deadline),
+            workers: Workers::new(settings.run_dir, settings.worker, settings.deadline),
             dm: OnceLock::new(),
-            settings,
+            looked: Mutex::default(),
         })
     }
 
@@ -105,11 +117,96 @@ impl Lvm {
     /// From state: `NotFound`, `Exists`, `NoSpace`, `InUse`, `MetadataFull`, those of [`Self::vg`]; `Refused` with
     /// LVM's words when the state does not tell; `Timeout` when it goes on after the deadline.
     pub fn run(&self, vg: &VgUuid, command: &Command) -> Result<Arc<Vg>> {
+        let mut vg = self.vg_by_uuid(vg)?;
+        let first = {
+            let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+            looked.insert(vg.uuid)
+        };
+        if first {
+            self.resume(&vg)?;
+        }
+        if !command.makes() && self.effect(&vg, command)? == Effect::Done {
+            return Ok(vg);
+        }
+        possible(&vg, command)?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let words = argv(&vg, command)?;
+            let outcome = self.workers.run(&vg, &words)?;
+            if let Outcome::Died(reason) = &outcome {
+                tracing::warn!(vg = vg.name, reason, "LVM's worker died");
+                self.resume(&vg)?;
+            }
+            vg = self.vg_by_uuid(&vg.uuid)?;
+            if self.complete(&vg, command)? {
+                return Ok(vg);
+            }
+            match outcome {
+                // Nothing tells that it is done but LVM.
+                Outcome::Ran(answer)
+                    if answer.done && matches!(command, Command::Refresh { .. }) =>
+                {
+                    return Ok(vg);
+                }
+                Outcome::Died(_) if tries < TRIES => {}
+                outcome => return Err(self.why(&vg, command, &words, outcome)),
+            }
+        }
+    }
+
+    /// Looks for devices of a volume group that a dead command left suspended, and lets them go on. [`Self::run`]
+    /// does so itself before its first command and after a worker's death; a starting driver calls it at once.
+    ///
+    /// # Errors
+    /// Those of [`Self::vg`], and of device-mapper.
+    pub fn recover(&self, vg: &VgUuid) -> Result<()> {
         let vg = self.vg_by_uuid(vg)?;
-        Err(LvmError::Worker {
-            vg: vg.name.clone(),
-            reason: format!("{:?} cannot run {command:?} yet", self.settings.worker),
-        })
+        self.resume(&vg)
+    }
+
+    /// Process ids of the workers.
+    #[must_use]
+    pub fn workers(&self) -> Vec<u32> {
+        self.workers.pids()
+    }
+
+    fn resume(&self, vg: &Vg) -> Result<()> {
+        let owners = recover::resume(self.dm()?, vg, &self.host.locks, LOCKED)
+            .map_err(LvmError::io("resume devices of", &vg.name))?;
+        for lv in owners {
+            tracing::warn!(vg = vg.name, %lv, "refreshed: a dead command left it half-way");
+            self.workers.run(vg, &argv(vg, &Command::Refresh { lv })?)?;
+        }
+        Ok(())
+    }
+
+    fn effect(&self, vg: &Vg, command: &Command) -> Result<Effect> {
+        effect(vg, command, Some(self.dm()?))
+            .map_err(LvmError::io("ask device-mapper about", &vg.name))
+    }
+
+    /// Whether a command's work is there. What the metadata has and the kernel has not is loaded.
+    fn complete(&self, vg: &Vg, command: &Command) -> Result<bool> {
+        let Effect::Half(lv) = self.effect(vg, command)? else {
+            return Ok(self.effect(vg, command)? == Effect::Done);
+        };
+        self.workers.run(vg, &argv(vg, &Command::Refresh { lv })?)?;
+        Ok(self.effect(vg, command)? == Effect::Done)
+    }
+
+    fn why(&self, vg: &Vg, command: &Command, words: &[String], outcome: Outcome) -> LvmError {
+        let said = match outcome {
+            Outcome::Ran(answer) => LvmError::Refused {
+                command: words.join(" "),
+                words: answer.words,
+            },
+            Outcome::Died(reason) => LvmError::Worker {
+                vg: vg.name.clone(),
+                reason,
+            },
+        };
+        reason(vg, command, self.dm.get(), said)
     }
 
     /// What device-mapper says of a volume. No lock, no LVM command, no disk is read.

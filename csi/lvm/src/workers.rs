@@ -1,0 +1,287 @@
+//! The workers, one a volume group: started at first need, one command at a time, a new one after a death or
+//! when one has grown. Who waits for a command waits no longer than the deadline; the command goes on.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command as Process, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::worker::{Answer, NO_LIBRARY, PATH, Request, receive, send};
+use crate::{LvmError, Result, Vg, VgUuid, config};
+
+/// A worker that has run so many commands is replaced.
+const MOST_COMMANDS: u64 = 5000;
+/// So is one of so many bytes.
+const MOST_MEMORY: u64 = 96 << 20;
+
+/// LVM found its own memory at odds: nothing more may be written from there.
+const INTERNAL: &str = "Internal error";
+
+/// What became of a command.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// LVM ran it.
+    Ran(Answer),
+    /// The worker died meanwhile.
+    Died(String),
+}
+
+/// All workers.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    run_dir: PathBuf,
+    program: Vec<PathBuf>,
+    deadline: Duration,
+    slots: Mutex<HashMap<VgUuid, Arc<Slot>>>,
+}
+
+/// The worker of a volume group.
+#[derive(Debug, Default)]
+struct Slot {
+    state: Mutex<State>,
+    free: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    worker: Option<Worker>,
+    busy: Option<Busy>,
+}
+
+#[derive(Debug)]
+struct Busy {
+    pid: u32,
+    command: String,
+}
+
+#[derive(Debug)]
+struct Worker {
+    child: Child,
+    socket: UnixStream,
+    /// What it sees.
+    devices: Vec<String>,
+    ran: u64,
+    rss: u64,
+}
+
+impl Workers {
+    pub(crate) fn new(run_dir: PathBuf, program: Vec<PathBuf>, deadline: Duration) -> Self {
+        Self {
+            run_dir,
+            program,
+            deadline,
+            slots: Mutex::default(),
+        }
+    }
+
+    /// Process ids of the workers that are there.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots
+            .values()
+            .filter_map(|slot| {
+                let state = slot.lock();
+                let idle = state.worker.as_ref().map(|worker| worker.child.id());
+                idle.or(state.busy.as_ref().map(|busy| busy.pid))
+            })
+            .collect()
+    }
+
+    /// Runs a command; others on the same volume group are waited for.
+    pub(crate) fn run(&self, vg: &Vg, words: &[String]) -> Result<Outcome> {
+        let until = Instant::now() + self.deadline;
+        let command = words.join(" ");
+        let devices = config::devices(vg)?;
+        let slot = {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(slots.entry(vg.uuid).or_default())
+        };
+        let mut state = slot.lock();
+        while let Some(busy) = &state.busy {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.late(vg, busy));
+            }
+            let waited = slot.free.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let mut worker = match state.worker.take().filter(|worker| worker.fit(&devices)) {
+            Some(worker) => worker,
+            None => self.start(vg, devices)?,
+        };
+        let busy = Busy {
+            pid: worker.child.id(),
+            command,
+        };
+        let late = self.late(vg, &busy);
+        state.busy = Some(busy);
+        drop(state);
+        let request = Request {
+            words: words.to_vec(),
+        };
+        let left = until.saturating_duration_since(Instant::now());
+        match worker.ask(&request, left) {
+            Ok(answer) if answer.words.contains(INTERNAL) => {
+                worker.end(&io::Error::other("it was not trusted any more"));
+                slot.release(None);
+                Ok(Outcome::Died(answer.words))
+            }
+            Ok(answer) => {
+                slot.release(Some(worker));
+                if answer.missing {
+                    return Err(LvmError::NoLvm);
+                }
+                Ok(Outcome::Ran(answer))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let late = if hangs(worker.child.id()) {
+                    self.hung(vg)
+                } else {
+                    late
+                };
+                abandon(slot, worker)?;
+                Err(late)
+            }
+            Err(error) => {
+                let reason = worker.end(&error);
+                slot.release(None);
+                Ok(Outcome::Died(reason))
+            }
+        }
+    }
+
+    fn late(&self, vg: &Vg, busy: &Busy) -> LvmError {
+        if hangs(busy.pid) {
+            return self.hung(vg);
+        }
+        LvmError::Timeout {
+            vg: vg.name.clone(),
+            command: busy.command.clone(),
+            after: self.deadline,
+        }
+    }
+
+    fn hung(&self, vg: &Vg) -> LvmError {
+        LvmError::Unreachable {
+            vg: vg.name.clone(),
+            reason: format!("LVM hangs in the kernel for more than {:?}", self.deadline),
+        }
+    }
+
+    fn start(&self, vg: &Vg, devices: Vec<String>) -> Result<Worker> {
+        let directory = config::write(&self.run_dir, vg, &devices)?;
+        let wrong = |reason: String| LvmError::Worker {
+            vg: vg.name.clone(),
+            reason,
+        };
+        let [program, arguments @ ..] = self.program.as_slice() else {
+            return Err(wrong("no program is set".to_owned()));
+        };
+        let cannot =
+            |error: io::Error| wrong(format!("cannot start {}: {error}", program.display()));
+        let (ours, theirs) = UnixStream::pair().map_err(cannot)?;
+        let mut process = Process::new(program);
+        process
+            .args(arguments)
+            .env_clear()
+            .env("PATH", PATH)
+            .env("LC_ALL", "C")
+            .env("LVM_SYSTEM_DIR", directory)
+            .env("LVM_SUPPRESS_FD_WARNINGS", "1")
+            .envs(std::env::var_os(NO_LIBRARY).map(|value| (NO_LIBRARY, value)))
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .process_group(0);
+        let child = process.spawn().map_err(cannot)?;
+        Ok(Worker {
+            child,
+            socket: ours,
+            devices,
+            ran: 0,
+            rss: 0,
+        })
+    }
+}
+
+/// The command goes on without anybody waiting; the volume group is busy until it ends.
+fn abandon(slot: Arc<Slot>, mut worker: Worker) -> Result<()> {
+    thread::Builder::new()
+        .name("lvm-late".to_owned())
+        .spawn(move || {
+            let answer = worker.answer(None);
+            slot.release(match answer {
+                Ok(_) => Some(worker),
+                Err(error) => {
+                    tracing::warn!(reason = worker.end(&error), "a late worker ended");
+                    None
+                }
+            });
+        })
+        .map(drop)
+        .map_err(LvmError::io("start a thread for", "a late worker"))
+}
+
+/// Whether a process is in uninterruptible sleep: the third field of its `stat`, behind the name in brackets.
+fn hangs(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let behind = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
+    behind.is_some_and(|rest| rest.starts_with('D'))
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn release(&self, worker: Option<Worker>) {
+        let mut state = self.lock();
+        state.worker = worker;
+        state.busy = None;
+        drop(state);
+        self.free.notify_one();
+    }
+}
+
+impl Worker {
+    fn fit(&self, devices: &[String]) -> bool {
+        self.ran < MOST_COMMANDS && self.rss < MOST_MEMORY && self.devices == devices
+    }
+
+    fn ask(&mut self, request: &Request, at_most: Duration) -> io::Result<Answer> {
+        send(&mut self.socket, request)?;
+        let answer = self.answer(Some(at_most.max(Duration::from_millis(1))))?;
+        self.ran += 1;
+        self.rss = answer.rss;
+        Ok(answer)
+    }
+
+    fn answer(&mut self, at_most: Option<Duration>) -> io::Result<Answer> {
+        self.socket.set_read_timeout(at_most)?;
+        receive(&mut self.socket)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Buries it; the result says how it died.
+    fn end(&mut self, error: &io::Error) -> String {
+        // It may live and be mad: what it has under way cannot be told from an answer any more.
+        let _ = self.child.kill();
+        match self.child.wait() {
+            Ok(status) => format!("it ended with {status} ({error})"),
+            Err(waiting) => format!("{error}, {waiting}"),
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // It ends by itself when its socket closes.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        let _ = self.child.wait();
+    }
+}
