@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use fairlead_csi_mount::{
@@ -54,7 +55,7 @@ fn first(volume: &Volume) -> Result<()> {
     );
     volume.unstage()?;
     let error = volume
-        .stage_with(FsType::Xfs, &options, Some(&key("another")))
+        .stage_with(FsType::Xfs, &options, Some(&key("Qv3-not-it")))
         .expect_err("it is refused");
     ensure!(error.kind() == ErrorKind::Precondition, "{error}");
     ensure!(
@@ -62,7 +63,7 @@ fn first(volume: &Volume) -> Result<()> {
         "{error}"
     );
     ensure!(
-        !format!("{error} {error:?}").contains("another"),
+        !format!("{error} {error:?}").contains("Qv3"),
         "the key is in the error"
     );
     ensure!(volume.stage(FsType::Xfs).is_err(), "without a key");
@@ -91,7 +92,7 @@ fn grown(volume: &Volume) -> Result<()> {
         Some(&secret),
     )?;
     ensure!(
-        size == 600 << 20 && volume.size()? > 550 << 20,
+        size == 600 << 20 && volume.size()? > 500 << 20,
         "with the secret: {size}"
     );
     // Opened by hand as cryptsetup does it by default, the kernel's keyring has the key.
@@ -123,7 +124,7 @@ fn grown(volume: &Volume) -> Result<()> {
         }
     }
     volume.stage_with(FsType::Xfs, &MountOptions::default(), Some(&secret))?;
-    ensure!(volume.size()? > 650 << 20, "stage fills what has grown");
+    ensure!(volume.size()? > 600 << 20, "stage fills what has grown");
     Ok(())
 }
 
@@ -131,7 +132,7 @@ fn copied(volume: &Volume) -> Result<()> {
     let clone = Volume::copy_of(volume, "crypt-clone")?;
     let options = MountOptions::default();
     let error = clone
-        .stage_with(FsType::Xfs, &options, Some(&key("another")))
+        .stage_with(FsType::Xfs, &options, Some(&key("Qv3-not-it")))
         .expect_err("it is refused");
     ensure!(error.kind() == ErrorKind::Precondition, "{error}");
     clone.stage_with(FsType::Xfs, &options, Some(&key(SECRET)))?;
@@ -179,7 +180,7 @@ fn watched(work: impl FnOnce() -> Result<()>) -> Result<()> {
             let mut programs = 0;
             while !done.load(Ordering::Relaxed) {
                 programs += look();
-                thread::yield_now();
+                thread::sleep(Duration::from_millis(2));
             }
             programs
         });

@@ -56,7 +56,8 @@ fn first_stage(volume: &Volume, fs: FsType) -> Result<()> {
         .expect_err("it is refused");
     ensure!(error.kind() == ErrorKind::Conflict, "{error}");
     if fs == FsType::Xfs {
-        let name = sh("basename $(readlink -f /dev/data/life)")?;
+        let name = format!("/sys/dev/block/{}", device_number(&volume.device)?);
+        let name = sh(&format!("basename $(readlink -f {name})"))?;
         let value = |file: &str| fs::read_to_string(format!("/sys/fs/xfs/{name}/error/{file}"));
         let eio = value("metadata/EIO/retry_timeout_seconds")?;
         ensure!(eio.trim() == XFS_RETRY_SECONDS.to_string(), "{eio}");

@@ -19,14 +19,14 @@ fn foreign() -> Result<()> {
         ("mkfs.btrfs -q", "btrfs"),
         ("mkswap", "swap space"),
         (
-            "pvcreate -q --config devices{scan_lvs=1}",
+            "pvcreate -q --config 'devices{scan_lvs=1 filter=[\"a|.*|\"]}'",
             "an LVM physical volume",
         ),
         (
             "cryptsetup -q luksFormat --type luks1 --iter-time 10 --key-file /etc/passwd",
             "LUKS1",
         ),
-        ("printf text >", "bytes of unknown origin"),
+        ("bash -c 'printf text >$0'", "bytes of unknown origin"),
     ];
     for (maker, name) in makers {
         let volume = Volume::new("foreign", "320m")?;
