@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status};
 
 use crate::controller::known;
 use crate::driver::{Driver, Shared};
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::Found;
 use crate::request;
 
@@ -201,7 +201,7 @@ fn part(
     changed: &ChangedBlocks,
     ask: &Ask,
     from: Option<u64>,
-) -> Result<Part, Error> {
+) -> Result<Part, DriverError> {
     let target = if ask.base.is_some() {
         "target_snapshot_id"
     } else {
@@ -226,7 +226,7 @@ fn part(
     };
     let read = changed.part(&query).map_err(|error| match error {
         // It ends by itself: the caller comes back.
-        LvmError::InUse { .. } => Error::unavailable(error.to_string()),
+        LvmError::InUse { .. } => DriverError::unavailable(error.to_string()),
         error => error.into(),
     })?;
     let inside = read.ranges.into_iter();
@@ -240,21 +240,21 @@ fn part(
     })
 }
 
-fn snapshot(shared: &Shared, field: &'static str, id: &str) -> Result<Found, Error> {
+fn snapshot(shared: &Shared, field: &'static str, id: &str) -> Result<Found, DriverError> {
     let found = known(shared, Kind::Snapshot, request::id(field, id)?, id)?;
     match found.lv().layout {
         Layout::Thin { .. } => Ok(found),
-        _ => Err(Error::precondition(format!(
+        _ => Err(DriverError::precondition(format!(
             "snapshot {id} is of a thick volume: only thin pools know which blocks hold data or have changed"
         ))),
     }
 }
 
 /// Two snapshots of one volume. Which of them is the older does not matter: what differs is the same.
-fn related(base: &Found, target: &Found) -> Result<(), Error> {
+fn related(base: &Found, target: &Found) -> Result<(), DriverError> {
     let of = |found: &Found| (found.vg().uuid, found.record.source.map(|source| source.lv));
     if of(base) != of(target) {
-        return Err(Error::invalid(
+        return Err(DriverError::invalid(
             "base_snapshot_id",
             base.id().to_string(),
             format!(
@@ -268,7 +268,7 @@ fn related(base: &Found, target: &Found) -> Result<(), Error> {
         _ => None,
     };
     if pool(base) != pool(target) {
-        return Err(Error::precondition(format!(
+        return Err(DriverError::precondition(format!(
             "snapshots {} and {} are in different thin pools, which know nothing of each other",
             base.id(),
             target.id()
@@ -278,15 +278,19 @@ fn related(base: &Found, target: &Found) -> Result<(), Error> {
 }
 
 /// The first byte that matters.
-fn offset(ask: &Ask, capacity: u64) -> Result<u64, Error> {
+fn offset(ask: &Ask, capacity: u64) -> Result<u64, DriverError> {
     if ask.most < 0 {
         let allowed = "0 leaves it to the driver, more limits each message";
-        return Err(Error::invalid("max_results", ask.most.to_string(), allowed));
+        return Err(DriverError::invalid(
+            "max_results",
+            ask.most.to_string(),
+            allowed,
+        ));
     }
     let start = u64::try_from(ask.start)
         .ok()
         .filter(|start| *start <= capacity);
-    start.ok_or_else(|| Error::Outside {
+    start.ok_or_else(|| DriverError::Outside {
         field: "starting_offset",
         value: ask.start.to_string(),
         allowed: format!("0 to {capacity}, the snapshot's size"),

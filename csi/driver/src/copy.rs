@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 use fairlead_csi_volume::Kind;
 
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::Found;
 use crate::node::{activate, deactivate};
 use crate::thick::made;
@@ -25,11 +25,11 @@ const SYNC: u64 = 64;
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Copies `source` onto the volume `target`, which is being made, and ends its making.
-pub(crate) fn into(shared: &Shared, source: &Found, target: &Found) -> Result<Found, Error> {
+pub(crate) fn into(shared: &Shared, source: &Found, target: &Found) -> Result<Found, DriverError> {
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let status = shared.lvm.status(source.vg(), source.lv())?;
     if source.record.kind == Kind::Volume && status.open > 0 {
-        return Err(Error::precondition(format!(
+        return Err(DriverError::precondition(format!(
             "volume {} is in use and would change while it is copied; make a snapshot of it, and the \
              new volume from that",
             source.id()
@@ -51,10 +51,10 @@ pub(crate) fn into(shared: &Shared, source: &Found, target: &Found) -> Result<Fo
     made(shared, target)
 }
 
-fn copy(from: &Path, bytes: u64, to: &Path, size: u64, sparse: bool) -> Result<(), Error> {
+fn copy(from: &Path, bytes: u64, to: &Path, size: u64, sparse: bool) -> Result<(), DriverError> {
     let fault = |path: &Path| {
         let path: PathBuf = path.to_owned();
-        move |error: io::Error| Error::Path {
+        move |error: io::Error| DriverError::Path {
             path,
             why: format!("copy: {error}"),
         }

@@ -11,7 +11,7 @@ use tonic::{Code, Request, Response, Status};
 use crate::background::Background;
 use crate::commands::Commands;
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::Groups;
 use crate::inflight::InFlight;
 use crate::metrics::Metrics;
@@ -63,7 +63,7 @@ impl Driver {
         &self,
         call: &'static str,
         request: Request<Q>,
-        work: impl FnOnce(&Arc<Shared>, &Q) -> Result<A, Error> + Send + 'static,
+        work: impl FnOnce(&Arc<Shared>, &Q) -> Result<A, DriverError> + Send + 'static,
     ) -> Result<Response<A>, Status>
     where
         Q: Send + 'static,
@@ -75,10 +75,11 @@ impl Driver {
             let request = request.into_inner();
             let work = tokio::task::spawn_blocking(move || work(&shared, &request));
             let ended = "the call's thread ended early; see the log";
-            work.await.unwrap_or_else(|_| Err(Error::internal(ended)))
+            work.await
+                .unwrap_or_else(|_| Err(DriverError::internal(ended)))
         } else {
             let why = "another process of this driver holds the node, or this one is not ready yet";
-            Err(Error::unavailable(why))
+            Err(DriverError::unavailable(why))
         };
         let result = result.map(Response::new).map_err(|error| {
             tracing::warn!(call, "{error}");

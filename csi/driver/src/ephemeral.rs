@@ -13,7 +13,7 @@ use fairlead_csi_volume::{Access, CoName, Kind, ParameterError, bytes};
 
 use crate::controller::{create, delete};
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::Found;
 use crate::node::{self, activate, deactivate};
 use crate::request;
@@ -45,9 +45,9 @@ pub(crate) fn publish(
     request: &NodePublishVolumeRequest,
     access: &Access,
     target: &Path,
-) -> Result<(), Error> {
+) -> Result<(), DriverError> {
     if !shared.config.ephemeral {
-        return Err(Error::invalid(
+        return Err(DriverError::invalid(
             ASKED,
             "true",
             "inline volumes are off on this node (ephemeral.enabled)",
@@ -78,7 +78,7 @@ pub(crate) fn publish(
     let found = create::inline(shared, &wanted)?;
     activate(shared, &found)?;
     let place = staging(shared, &found);
-    std::fs::create_dir_all(&place).map_err(|error| Error::Path {
+    std::fs::create_dir_all(&place).map_err(|error| DriverError::Path {
         path: place.clone(),
         why: error.to_string(),
     })?;
@@ -90,7 +90,7 @@ pub(crate) fn publish(
 }
 
 /// Removes the volume of a pod that has ended; nothing when there is none.
-pub(crate) fn remove(shared: &Shared, id: &str) -> Result<(), Error> {
+pub(crate) fn remove(shared: &Shared, id: &str) -> Result<(), DriverError> {
     let Ok(name) = CoName::new(&name(id)) else {
         return Ok(());
     };

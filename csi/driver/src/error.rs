@@ -8,13 +8,13 @@ use fairlead_csi_mount::{ErrorKind, MountError};
 use fairlead_csi_volume::page::PageError;
 use fairlead_csi_volume::topology::TopologyError;
 use fairlead_csi_volume::{
-    AccessError, LimitError, NameError, ParameterError, SizeError, TagError,
+    AccessError, Full, LimitError, NameError, ParameterError, SizeError, TagError,
 };
 use tonic::{Code, Status};
 
 /// Why a call fails. Texts name the value and what is allowed, never a secret.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum DriverError {
     /// A field that must be there is not.
     #[error("{field} is missing")]
     Missing {
@@ -110,6 +110,9 @@ pub enum Error {
     /// A class's parameter.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
+    /// No room by the rules of classes and pools.
+    #[error(transparent)]
+    Full(#[from] Full),
     /// A mutable parameter.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -139,7 +142,7 @@ pub enum Error {
     Mount(#[from] MountError),
 }
 
-impl Error {
+impl DriverError {
     pub(crate) fn precondition(why: impl Into<String>) -> Self {
         Self::Precondition { why: why.into() }
     }
@@ -167,28 +170,29 @@ impl Error {
 
 /// The gRPC code of an error: the tables of the CSI specification, with UNAVAILABLE for what cannot be
 /// read: "there is none" is only said of a volume group that was read complete.
-fn code(error: &Error) -> Code {
+fn code(error: &DriverError) -> Code {
     match error {
-        Error::Missing { .. }
-        | Error::Invalid { .. }
-        | Error::Parameter(_)
-        | Error::Limit(_)
-        | Error::Access(_)
-        | Error::Name(_)
-        | Error::Tag(_) => Code::InvalidArgument,
-        Error::NotFound { .. } => Code::NotFound,
-        Error::Exists { .. } => Code::AlreadyExists,
-        Error::InFlight { .. } => Code::Aborted,
-        Error::NoRoom { .. } | Error::Topology(_) => Code::ResourceExhausted,
-        Error::Precondition { .. } => Code::FailedPrecondition,
-        Error::Unavailable { .. } => Code::Unavailable,
-        Error::Unsupported { .. } => Code::Unimplemented,
-        Error::Path { .. } | Error::Internal { .. } => Code::Internal,
-        Error::Size(size) if size.is_invalid_argument() => Code::InvalidArgument,
-        Error::Size(_) | Error::Outside { .. } => Code::OutOfRange,
-        Error::Page(PageError::Token { .. }) => Code::Aborted,
-        Error::Page(PageError::Negative { .. }) => Code::InvalidArgument,
-        Error::Lvm(error) => match error {
+        DriverError::Missing { .. }
+        | DriverError::Invalid { .. }
+        | DriverError::Parameter(_)
+        | DriverError::Limit(_)
+        | DriverError::Access(_)
+        | DriverError::Name(_)
+        | DriverError::Tag(_)
+        | DriverError::Page(PageError::Negative { .. }) => Code::InvalidArgument,
+        DriverError::NotFound { .. } => Code::NotFound,
+        DriverError::Exists { .. } => Code::AlreadyExists,
+        DriverError::InFlight { .. } | DriverError::Page(PageError::Token { .. }) => Code::Aborted,
+        DriverError::NoRoom { .. } | DriverError::Full(_) | DriverError::Topology(_) => {
+            Code::ResourceExhausted
+        }
+        DriverError::Precondition { .. } => Code::FailedPrecondition,
+        DriverError::Unavailable { .. } => Code::Unavailable,
+        DriverError::Unsupported { .. } => Code::Unimplemented,
+        DriverError::Path { .. } | DriverError::Internal { .. } => Code::Internal,
+        DriverError::Size(size) if size.is_invalid_argument() => Code::InvalidArgument,
+        DriverError::Size(_) | DriverError::Outside { .. } => Code::OutOfRange,
+        DriverError::Lvm(error) => match error {
             LvmError::NoSpace { .. } | LvmError::MetadataFull { .. } => Code::ResourceExhausted,
             LvmError::InUse { .. }
             | LvmError::Foreign { .. }
@@ -205,7 +209,7 @@ fn code(error: &Error) -> Code {
             | LvmError::NoLvm => Code::Unavailable,
             _ => Code::Internal,
         },
-        Error::Mount(error) => match error.kind() {
+        DriverError::Mount(error) => match error.kind() {
             ErrorKind::Invalid => Code::InvalidArgument,
             ErrorKind::OutOfRange => Code::OutOfRange,
             ErrorKind::NotFound => Code::NotFound,
@@ -216,8 +220,8 @@ fn code(error: &Error) -> Code {
     }
 }
 
-impl From<Error> for Status {
-    fn from(error: Error) -> Self {
+impl From<DriverError> for Status {
+    fn from(error: DriverError) -> Self {
         Self::new(code(&error), error.to_string())
     }
 }
@@ -230,37 +234,43 @@ mod tests {
     fn codes_are_those_of_the_specification() {
         let why = String::new;
         let table = [
-            (Error::Missing { field: "name" }, Code::InvalidArgument),
-            (Error::invalid("a", "b", "c"), Code::InvalidArgument),
-            (Error::precondition("in use"), Code::FailedPrecondition),
-            (Error::unavailable("no disk"), Code::Unavailable),
-            (Error::internal("died"), Code::Internal),
-            (Error::NoRoom { why: why() }, Code::ResourceExhausted),
-            (Error::Unsupported { why: why() }, Code::Unimplemented),
             (
-                Error::Page(PageError::Token { token: why() }),
+                DriverError::Missing { field: "name" },
+                Code::InvalidArgument,
+            ),
+            (DriverError::invalid("a", "b", "c"), Code::InvalidArgument),
+            (
+                DriverError::precondition("in use"),
+                Code::FailedPrecondition,
+            ),
+            (DriverError::unavailable("no disk"), Code::Unavailable),
+            (DriverError::internal("died"), Code::Internal),
+            (DriverError::NoRoom { why: why() }, Code::ResourceExhausted),
+            (DriverError::Unsupported { why: why() }, Code::Unimplemented),
+            (
+                DriverError::Page(PageError::Token { token: why() }),
                 Code::Aborted,
             ),
             (
-                Error::Page(PageError::Negative { number: -1 }),
+                DriverError::Page(PageError::Negative { number: -1 }),
                 Code::InvalidArgument,
             ),
             (
-                Error::Lvm(LvmError::NotFound {
+                DriverError::Lvm(LvmError::NotFound {
                     what: "volume group",
                     name: "data".to_owned(),
                 }),
                 Code::Unavailable,
             ),
             (
-                Error::Lvm(LvmError::Partial {
+                DriverError::Lvm(LvmError::Partial {
                     vg: "data".to_owned(),
                     missing: Vec::new(),
                 }),
                 Code::Unavailable,
             ),
             (
-                Error::Lvm(LvmError::NoSpace {
+                DriverError::Lvm(LvmError::NoSpace {
                     vg: "data".to_owned(),
                     wanted: 2,
                     free: 1,
@@ -277,19 +287,19 @@ mod tests {
 
     #[test]
     fn texts_name_what_is_there_and_what_is_allowed() {
-        let exists = Error::Exists {
+        let exists = DriverError::Exists {
             kind: "volume",
             object: "pvc-1".to_owned(),
             differs: "it has 1 byte".to_owned(),
         };
-        let missing = Error::NotFound {
+        let missing = DriverError::NotFound {
             kind: "snapshot",
             object: "x".to_owned(),
         };
         let texts = [
             exists,
             missing,
-            Error::invalid("path", "a", "an absolute path is needed"),
+            DriverError::invalid("path", "a", "an absolute path is needed"),
         ];
         assert_eq!(
             texts.map(|error| error.to_string()),

@@ -12,7 +12,7 @@ use fairlead_csi_volume::{
 };
 
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::DriverError;
 
 /// The volume groups that the driver knows.
 #[derive(Debug)]
@@ -163,12 +163,12 @@ impl Groups {
     }
 
     /// The complete volume group with a name.
-    pub(crate) fn named(&self, name: &str) -> Result<Arc<Group>, Error> {
+    pub(crate) fn named(&self, name: &str) -> Result<Arc<Group>, DriverError> {
         Ok(self.settle(self.lvm.vg(name)?))
     }
 
     /// The complete volume group with an id.
-    pub(crate) fn by_id(&self, id: &VgUuid) -> Result<Arc<Group>, Error> {
+    pub(crate) fn by_id(&self, id: &VgUuid) -> Result<Arc<Group>, DriverError> {
         Ok(self.settle(self.lvm.vg_by_uuid(id)?))
     }
 
@@ -209,7 +209,7 @@ impl Groups {
     }
 
     /// All configured volume groups, complete.
-    pub(crate) fn all(&self) -> Result<Vec<Arc<Group>>, Error> {
+    pub(crate) fn all(&self) -> Result<Vec<Arc<Group>>, DriverError> {
         self.names.iter().map(|name| self.named(name)).collect()
     }
 
@@ -222,11 +222,11 @@ impl Groups {
     }
 
     /// All configured volume groups, also those that miss disks: for lists and health.
-    pub(crate) fn peek_all(&self) -> Result<Vec<Arc<Group>>, Error> {
+    pub(crate) fn peek_all(&self) -> Result<Vec<Arc<Group>>, DriverError> {
         self.names.iter().map(|name| self.peek(name)).collect()
     }
 
-    pub(crate) fn peek(&self, name: &str) -> Result<Arc<Group>, Error> {
+    pub(crate) fn peek(&self, name: &str) -> Result<Arc<Group>, DriverError> {
         match self.lvm.vg(name) {
             Ok(vg) => Ok(self.read(vg)),
             Err(error @ LvmError::Partial { .. }) => {
@@ -236,9 +236,8 @@ impl Groups {
                     .find(|it| it.vg.name == name)
                     .map(|it| it.vg.uuid);
                 drop(known);
-                let id = match id {
-                    Some(id) => id,
-                    None => return Err(error.into()),
+                let Some(id) = id else {
+                    return Err(error.into());
                 };
                 Ok(self.read(self.lvm.peek(&id)?))
             }
@@ -251,8 +250,8 @@ impl Groups {
     pub(crate) fn change<T>(
         &self,
         id: &VgUuid,
-        work: impl FnOnce() -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        work: impl FnOnce() -> Result<T, DriverError>,
+    ) -> Result<T, DriverError> {
         let lock = {
             let mut all = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(all.entry(*id).or_default())
@@ -266,7 +265,7 @@ impl Groups {
     /// # Errors
     ///
     /// When its volume group cannot be read complete, its tags are damaged, or it belongs to others.
-    pub(crate) fn find(&self, kind: Kind, id: &VolumeId) -> Result<Option<Found>, Error> {
+    pub(crate) fn find(&self, kind: Kind, id: &VolumeId) -> Result<Option<Found>, DriverError> {
         let group = self.by_id(&id.vg)?;
         self.find_in(&group, kind, &id.lv)
     }
@@ -277,11 +276,11 @@ impl Groups {
         group: &Arc<Group>,
         kind: Kind,
         lv: &LvUuid,
-    ) -> Result<Option<Found>, Error> {
+    ) -> Result<Option<Found>, DriverError> {
         let Some((at, parsed)) = group.records.get(lv) else {
             return match group.vg.lv(lv) {
                 None => Ok(None),
-                Some(lv) => Err(Error::precondition(format!(
+                Some(lv) => Err(DriverError::precondition(format!(
                     "logical volume {} of volume group {} has the id, but not the tags of a volume \
                      of this driver; `fairlead volume adopt` gives them to it",
                     lv.name, group.vg.name
@@ -294,11 +293,11 @@ impl Groups {
                 group.vg.lvs[*at].name, group.vg.name
             )
         };
-        let record = parsed
-            .as_ref()
-            .map_err(|error| Error::precondition(format!("logical volume {}: {error}", name())))?;
+        let record = parsed.as_ref().map_err(|error| {
+            DriverError::precondition(format!("logical volume {}: {error}", name()))
+        })?;
         if record.cluster != self.cluster {
-            return Err(Error::precondition(format!(
+            return Err(DriverError::precondition(format!(
                 "logical volume {} belongs to cluster {}, this one is {}",
                 name(),
                 record.cluster,
@@ -320,7 +319,7 @@ impl Groups {
         kind: Kind,
         name: &CoName,
         must: Option<&str>,
-    ) -> Result<Option<Found>, Error> {
+    ) -> Result<Option<Found>, DriverError> {
         let groups = match must {
             None => self.all()?,
             Some(must) => {

@@ -17,8 +17,11 @@ use crate::pool;
 /// Health of many volumes: what they have in common is asked once.
 pub(crate) struct Health<'a> {
     shared: &'a Shared,
-    pools: BTreeMap<(VgUuid, String), Option<(PoolMode, Pool, Room)>>,
+    pools: BTreeMap<(VgUuid, String), Option<State>>,
 }
+
+/// A pool and what is around it.
+type State = (PoolMode, Pool, Room);
 
 impl<'a> Health<'a> {
     pub(crate) fn new(shared: &'a Shared) -> Self {
@@ -47,9 +50,12 @@ impl<'a> Health<'a> {
                         synced: raid.in_sync,
                         mismatches: raid.mismatches,
                     });
-                    facts.cow = status.cow.map(|cow| match cow.invalid {
-                        true => Cow::Invalid,
-                        false => Cow::Used(cow.used / 512, cow.total / 512),
+                    facts.cow = status.cow.map(|cow| {
+                        if cow.invalid {
+                            Cow::Invalid
+                        } else {
+                            Cow::Used(cow.used / 512, cow.total / 512)
+                        }
                     });
                 }
                 Err(error) => facts.unreachable = Some(error.to_string()),
@@ -61,7 +67,7 @@ impl<'a> Health<'a> {
         health::volume(&facts)
     }
 
-    fn pool(&mut self, found: &Found, name: &str) -> Option<(PoolMode, Pool, Room)> {
+    fn pool(&mut self, found: &Found, name: &str) -> Option<State> {
         let key = (found.vg().uuid, name.to_owned());
         if let Some(known) = self.pools.get(&key) {
             return *known;
@@ -72,7 +78,7 @@ impl<'a> Health<'a> {
     }
 
     /// `None` while the pool is not active: nothing uses it.
-    fn ask(&self, vg: &std::sync::Arc<Vg>, lv: Option<&Lv>) -> Option<(PoolMode, Pool, Room)> {
+    fn ask(&self, vg: &std::sync::Arc<Vg>, lv: Option<&Lv>) -> Option<State> {
         let lv = lv?;
         self.shared.lvm.status(vg, lv).ok()?.pool?;
         let (pool, mode) = pool::read(self.shared, vg, lv).ok()?;

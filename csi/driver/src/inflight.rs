@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::Error;
+use crate::error::DriverError;
 
 /// The volumes and snapshots that some call works on.
 #[derive(Debug, Clone, Default)]
@@ -24,8 +24,8 @@ impl InFlight {
     ///
     /// # Errors
     ///
-    /// [`Error::InFlight`] when somebody else has it.
-    pub(crate) fn claim(&self, kind: &'static str, object: &str) -> Result<Claim, Error> {
+    /// [`DriverError::InFlight`] when somebody else has it.
+    pub(crate) fn claim(&self, kind: &'static str, object: &str) -> Result<Claim, DriverError> {
         let key = format!("{kind} {object}");
         let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if keys.insert(key.clone()) {
@@ -34,7 +34,7 @@ impl InFlight {
                 key,
             })
         } else {
-            Err(Error::InFlight {
+            Err(DriverError::InFlight {
                 kind,
                 object: object.to_owned(),
             })

@@ -8,7 +8,7 @@ use fairlead_csi_volume::pool::{self, Growth};
 use fairlead_csi_volume::{Kind, Limits};
 
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::{Found, Group};
 use crate::pool::{read, room};
 use crate::throttle;
@@ -52,7 +52,7 @@ fn pools<'a>(shared: &Shared, group: &'a Arc<Group>) -> Vec<&'a Lv> {
         .collect()
 }
 
-fn grow(shared: &Shared, group: &Arc<Group>, lv: &Lv) -> Result<(), Error> {
+fn grow(shared: &Shared, group: &Arc<Group>, lv: &Lv) -> Result<(), DriverError> {
     if shared.lvm.status(&group.vg, lv)?.pool.is_none() {
         // Nobody uses it.
         return Ok(());
@@ -90,7 +90,7 @@ fn grow(shared: &Shared, group: &Arc<Group>, lv: &Lv) -> Result<(), Error> {
 }
 
 /// A snapshot's room, a volume's limits.
-fn keep(shared: &Shared, found: &Found) -> Result<(), Error> {
+fn keep(shared: &Shared, found: &Found) -> Result<(), DriverError> {
     if found.record.kind == Kind::Volume {
         return if found.record.limits == Limits::default() {
             Ok(())

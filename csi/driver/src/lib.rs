@@ -42,5 +42,5 @@ mod socket;
 mod thick;
 mod throttle;
 
-pub use error::Error;
+pub use error::DriverError;
 pub use identity::NAME;

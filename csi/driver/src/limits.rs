@@ -7,14 +7,14 @@ use fairlead_csi_volume::metadata::USUAL;
 use fairlead_csi_volume::{Full, Kind};
 
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::Group;
 use crate::pool::no_room;
 use crate::{health, request};
 
 /// That one volume or snapshot more may be in the group. LVM itself refuses every change once its metadata
 /// area is full, removals too: so this does first.
-pub(crate) fn admit(shared: &Shared, vg: &Vg, kind: Kind) -> Result<(), Error> {
+pub(crate) fn admit(shared: &Shared, vg: &Vg, kind: Kind) -> Result<(), DriverError> {
     health::area(vg).admit(USUAL).map_err(no_room)?;
     let Some(limit) = shared.config.volumes.map(u64::from) else {
         return Ok(());

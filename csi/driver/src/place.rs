@@ -6,14 +6,17 @@ use fairlead_csi_volume::{
 
 use crate::config::{Class, Config};
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::Found;
 
 /// The device class that the parameters name: by its name, by its volume group, or the first one.
-pub(crate) fn class<'a>(config: &'a Config, parameters: &Parameters) -> Result<&'a Class, Error> {
+pub(crate) fn class<'a>(
+    config: &'a Config,
+    parameters: &Parameters,
+) -> Result<&'a Class, DriverError> {
     let classes = &config.classes;
     let refused = |key: &str, value: &String, names: Vec<&str>| {
-        Error::Parameter(ParameterError {
+        DriverError::Parameter(ParameterError {
             key: key.to_owned(),
             value: value.clone(),
             allowed: format!("this node has {}", names.join(", ")),
@@ -33,13 +36,13 @@ pub(crate) fn class<'a>(config: &'a Config, parameters: &Parameters) -> Result<&
             .ok_or_else(|| refused("vg", vg, classes.iter().map(|it| it.vg.as_str()).collect())),
         (None, None) => classes
             .first()
-            .ok_or_else(|| Error::internal("no device class is configured")),
+            .ok_or_else(|| DriverError::internal("no device class is configured")),
     }
 }
 
 /// The device class of a volume that exists: that of its parameters, or, when the configuration has
 /// changed since, any one of its group.
-pub(crate) fn class_of<'a>(config: &'a Config, found: &Found) -> Result<&'a Class, Error> {
+pub(crate) fn class_of<'a>(config: &'a Config, found: &Found) -> Result<&'a Class, DriverError> {
     let vg = &found.vg().name;
     let named = class(config, &found.record.parameters);
     if named.as_ref().is_ok_and(|class| class.vg == *vg) {
@@ -47,7 +50,7 @@ pub(crate) fn class_of<'a>(config: &'a Config, found: &Found) -> Result<&'a Clas
     }
     match config.classes.iter().find(|class| class.vg == *vg) {
         Some(class) => Ok(class),
-        None => Err(Error::precondition(format!(
+        None => Err(DriverError::precondition(format!(
             "no device class has volume group {vg} any more; add one to the configuration"
         ))),
     }
@@ -71,18 +74,18 @@ pub(crate) fn source(
     kind: Kind,
     id: &VolumeId,
     parameters: &Parameters,
-) -> Result<Found, Error> {
+) -> Result<Found, DriverError> {
     let what = match kind {
         Kind::Snapshot => "snapshot",
         Kind::Volume => "volume",
     };
     let found = shared.groups.find(kind, id)?.filter(Found::is_there);
-    let found = found.ok_or_else(|| Error::NotFound {
+    let found = found.ok_or_else(|| DriverError::NotFound {
         kind: what,
         object: id.to_string(),
     })?;
     let refused = |key: &str, value: &str, allowed: String| {
-        Err(Error::Parameter(ParameterError {
+        Err(DriverError::Parameter(ParameterError {
             key: key.to_owned(),
             value: value.to_owned(),
             allowed,

@@ -10,7 +10,7 @@ use fairlead_csi_volume::{Kind, Layout, WhenFull};
 
 use crate::config::Class;
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::{Found, Group};
 use crate::place;
 
@@ -54,7 +54,7 @@ pub(crate) fn ensure(
     shared: &Shared,
     class: &Class,
     layout: &Layout,
-) -> Result<(Arc<Group>, LvUuid), Error> {
+) -> Result<(Arc<Group>, LvUuid), DriverError> {
     let group = shared.groups.named(&class.vg)?;
     let name = name(class, layout);
     if let Some(lv) = existing(&group.vg, name)? {
@@ -62,7 +62,7 @@ pub(crate) fn ensure(
         return Ok((group, lv));
     }
     if !class.create_pool {
-        return Err(Error::precondition(format!(
+        return Err(DriverError::precondition(format!(
             "volume group {} has no thin pool {name}, and class {} does not make one (createPool)",
             class.vg, class.name
         )));
@@ -93,7 +93,7 @@ pub(crate) fn ensure(
             }
             Ok((group, lv))
         }
-        None => Err(Error::internal(format!(
+        None => Err(DriverError::internal(format!(
             "thin pool {name} is gone after LVM had made it"
         ))),
     }
@@ -110,11 +110,11 @@ pub(crate) fn wanted(class: &Class, layout: &Layout) -> (Option<u64>, WhenFull) 
 }
 
 /// The pool with a name.
-pub(crate) fn existing<'a>(vg: &'a Vg, name: &str) -> Result<Option<&'a Lv>, Error> {
+pub(crate) fn existing<'a>(vg: &'a Vg, name: &str) -> Result<Option<&'a Lv>, DriverError> {
     match vg.lv_named(name) {
         None => Ok(None),
         Some(lv) if matches!(lv.layout, LvLayout::ThinPool { .. }) => Ok(Some(lv)),
-        Some(lv) => Err(Error::precondition(format!(
+        Some(lv) => Err(DriverError::precondition(format!(
             "logical volume {} of volume group {} is no thin pool; name another one as pool",
             lv.name, vg.name
         ))),
@@ -122,12 +122,19 @@ pub(crate) fn existing<'a>(vg: &'a Vg, name: &str) -> Result<Option<&'a Lv>, Err
 }
 
 /// A pool as it is. One that is not active is activated: its fill is known only then.
-pub(crate) fn read(shared: &Shared, vg: &Arc<Vg>, lv: &Lv) -> Result<(Pool, PoolMode), Error> {
+pub(crate) fn read(
+    shared: &Shared,
+    vg: &Arc<Vg>,
+    lv: &Lv,
+) -> Result<(Pool, PoolMode), DriverError> {
     let LvLayout::ThinPool {
         chunk, when_full, ..
     } = &lv.layout
     else {
-        return Err(Error::internal(format!("{} is no thin pool", lv.name)));
+        return Err(DriverError::internal(format!(
+            "{} is no thin pool",
+            lv.name
+        )));
     };
     let mut status = shared.lvm.status(vg, lv)?.pool;
     if status.is_none() {
@@ -138,7 +145,7 @@ pub(crate) fn read(shared: &Shared, vg: &Arc<Vg>, lv: &Lv) -> Result<(Pool, Pool
         status = shared.lvm.status(vg, lv)?.pool;
     }
     let status = status.ok_or_else(|| {
-        Error::unavailable(format!(
+        DriverError::unavailable(format!(
             "thin pool {} of volume group {} is not active",
             lv.name, vg.name
         ))
@@ -176,11 +183,11 @@ pub(crate) fn admit(
     pool: &LvUuid,
     layout: &Layout,
     bytes: u64,
-) -> Result<(), Error> {
+) -> Result<(), DriverError> {
     let vg = &group.vg;
     let lv = vg
         .lv(pool)
-        .ok_or_else(|| Error::internal("the thin pool is gone"))?;
+        .ok_or_else(|| DriverError::internal("the thin pool is gone"))?;
     let (state, _) = read(shared, vg, lv)?;
     pool::agrees(layout, &lv.name, &state)?;
     pool::admit(&state, &policy(class, layout), &room(vg), bytes).map_err(no_room)
@@ -188,13 +195,16 @@ pub(crate) fn admit(
 
 /// Whether the pool of an existing thin volume takes `bytes` more; 0 for a snapshot, which is only
 /// refused by a pool that is nearly full.
-pub(crate) fn admit_beside(shared: &Shared, beside: &Found, bytes: u64) -> Result<(), Error> {
+pub(crate) fn admit_beside(shared: &Shared, beside: &Found, bytes: u64) -> Result<(), DriverError> {
     let group = shared.groups.by_id(&beside.vg().uuid)?;
     let LvLayout::Thin { pool, .. } = &beside.lv().layout else {
-        return Err(Error::internal(format!("{} is not thin", beside.lv().name)));
+        return Err(DriverError::internal(format!(
+            "{} is not thin",
+            beside.lv().name
+        )));
     };
     let Some(lv) = existing(&group.vg, pool)? else {
-        return Err(Error::internal(format!("thin pool {pool} is gone")));
+        return Err(DriverError::internal(format!("thin pool {pool} is gone")));
     };
     let (state, _) = read(shared, &group.vg, lv)?;
     if bytes == 0 {
@@ -206,8 +216,6 @@ pub(crate) fn admit_beside(shared: &Shared, beside: &Found, bytes: u64) -> Resul
 }
 
 /// There is no room.
-pub(crate) fn no_room(full: fairlead_csi_volume::Full) -> Error {
-    Error::NoRoom {
-        why: full.to_string(),
-    }
+pub(crate) fn no_room(full: fairlead_csi_volume::Full) -> DriverError {
+    DriverError::Full(full)
 }

@@ -14,7 +14,7 @@ use fairlead_csi_volume::aside::due;
 
 use crate::controller::delete::wipes;
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::Found;
 use crate::node::{activate, deactivate};
 
@@ -41,7 +41,7 @@ pub(crate) fn turn(shared: &Shared) {
     }
 }
 
-fn remove(shared: &Shared, found: &Found) -> Result<(), Error> {
+fn remove(shared: &Shared, found: &Found) -> Result<(), DriverError> {
     let id = found.id();
     let _claim = shared.inflight.claim("volume", &id.to_string())?;
     let Some(found) = shared.groups.find(found.record.kind, &id)? else {
@@ -60,7 +60,7 @@ fn remove(shared: &Shared, found: &Found) -> Result<(), Error> {
 }
 
 /// Overwrites it; `false` when the process ends before that is done.
-fn erased(shared: &Shared, found: &Found) -> Result<bool, Error> {
+fn erased(shared: &Shared, found: &Found) -> Result<bool, DriverError> {
     activate(shared, found)?;
     let device = found.vg().device(found.lv());
     let size = found.vg().bytes(found.lv());
@@ -74,9 +74,9 @@ fn erased(shared: &Shared, found: &Found) -> Result<bool, Error> {
 
 /// Overwrites what a thin volume has got. Blocks that it never had read as zeros, and are left out: to write
 /// them would take room of the pool.
-fn thin(shared: &Shared, found: &Found) -> Result<bool, Error> {
+fn thin(shared: &Shared, found: &Found) -> Result<bool, DriverError> {
     let path = found.vg().device(found.lv());
-    let fault = |error: std::io::Error| Error::Path {
+    let fault = |error: std::io::Error| DriverError::Path {
         path: path.clone(),
         why: format!("erase: {error}"),
     };

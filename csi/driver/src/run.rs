@@ -20,7 +20,7 @@ use crate::http::{self, Pages, Serves};
 use crate::{background, lock, socket};
 
 /// How long a caller waits for an LVM command, which goes on after that.
-const COMMAND: Duration = Duration::from_secs(60);
+const COMMAND: Duration = Duration::from_mins(1);
 /// How long a disk is waited for.
 const READ: Duration = Duration::from_secs(10);
 /// How long calls that are under way are waited for at the end; a CO repeats what is cut off.

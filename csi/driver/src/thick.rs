@@ -19,7 +19,7 @@ use crate::config::Class;
 use crate::controller::create::{again, named};
 use crate::controller::delete::retag;
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::Found;
 use crate::node::{activate, deactivate};
 use crate::{place, pool};
@@ -53,7 +53,7 @@ pub(crate) fn space(class: &Class, vg: &Vg) -> Space {
 }
 
 /// That so many extents are left for a linear volume beside `origin`.
-pub(crate) fn room(shared: &Shared, origin: &Found, extents: u64) -> Result<(), Error> {
+pub(crate) fn room(shared: &Shared, origin: &Found, extents: u64) -> Result<(), DriverError> {
     let class = place::class_of(&shared.config, origin)?;
     let group = shared.groups.by_id(&origin.vg().uuid)?;
     space(class, &group.vg)
@@ -68,7 +68,7 @@ pub(crate) fn create(
     class: &Class,
     record: &Record,
     chosen: &Chosen,
-) -> Result<Found, Error> {
+) -> Result<Found, DriverError> {
     let layout = &record.parameters.layout;
     let (tags, group) = (record.tags()?, shared.groups.named(&class.vg)?);
     shared.groups.change(&group.vg.uuid, || {
@@ -89,7 +89,7 @@ pub(crate) fn create(
 }
 
 /// Fills a volume that is being made with zeros, and ends its making.
-pub(crate) fn zeroed(shared: &Shared, found: &Found) -> Result<Found, Error> {
+pub(crate) fn zeroed(shared: &Shared, found: &Found) -> Result<Found, DriverError> {
     activate(shared, found)?;
     let device = found.vg().device(found.lv());
     zero(&device, 0, found.vg().bytes(found.lv()))?;
@@ -97,7 +97,7 @@ pub(crate) fn zeroed(shared: &Shared, found: &Found) -> Result<Found, Error> {
 }
 
 /// A volume that was being made is whole: it loses its tag, and is inactive until it is staged.
-pub(crate) fn made(shared: &Shared, found: &Found) -> Result<Found, Error> {
+pub(crate) fn made(shared: &Shared, found: &Found) -> Result<Found, DriverError> {
     let record = Record {
         making: false,
         ..(*found.record).clone()
@@ -110,7 +110,7 @@ pub(crate) fn made(shared: &Shared, found: &Found) -> Result<Found, Error> {
 }
 
 /// Grows a volume to so many extents; what is new reads as zeros.
-pub(crate) fn grow(shared: &Shared, found: &Found, extents: u64) -> Result<Found, Error> {
+pub(crate) fn grow(shared: &Shared, found: &Found, extents: u64) -> Result<Found, DriverError> {
     let id = found.vg().uuid;
     let class = place::class_of(&shared.config, found)?;
     let more = extents.saturating_sub(found.lv().extents);
@@ -120,7 +120,7 @@ pub(crate) fn grow(shared: &Shared, found: &Found, extents: u64) -> Result<Found
         let legs = legs(&group.vg, found.lv());
         let room = space(class, &group.vg).growth(layout, &legs);
         if more > room {
-            return Err(Error::NoRoom {
+            return Err(DriverError::NoRoom {
                 why: format!(
                     "volume {} can grow by {} bytes, {} are asked",
                     found.id(),
@@ -166,7 +166,7 @@ pub(crate) fn grow(shared: &Shared, found: &Found, extents: u64) -> Result<Found
         })
     })?;
     let device = part.vg().device(part.lv());
-    let zeroed = zero(&device, 0, part.vg().bytes(part.lv())).map_err(Error::from);
+    let zeroed = zero(&device, 0, part.vg().bytes(part.lv())).map_err(DriverError::from);
     shared.groups.change(&id, || {
         let lvs = vec![part.lv().uuid];
         shared.lvm.run(&id, &Command::Remove { lvs })?;
@@ -177,7 +177,7 @@ pub(crate) fn grow(shared: &Shared, found: &Found, extents: u64) -> Result<Found
 }
 
 /// Zeroes what a raid has got in addition.
-fn zeroed_end(shared: &Shared, before: &Found, grown: Found) -> Result<Found, Error> {
+fn zeroed_end(shared: &Shared, before: &Found, grown: Found) -> Result<Found, DriverError> {
     let was_active = activate(shared, &grown)?;
     let start = before.vg().bytes(before.lv());
     let device = grown.vg().device(grown.lv());

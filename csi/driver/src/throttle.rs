@@ -6,7 +6,7 @@ use fairlead_csi_mount::{DeviceNumber, IoLimits, io_max, set_io_max};
 use fairlead_csi_volume::Limits;
 
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::Found;
 
 /// Where kubelet's cgroup drivers put pods.
@@ -26,7 +26,7 @@ pub(crate) fn is_supported() -> bool {
 }
 
 /// Makes the kernel's limits of an active volume those of its record; writes only what differs.
-pub(crate) fn apply(shared: &Shared, found: &Found, limits: &Limits) -> Result<(), Error> {
+pub(crate) fn apply(shared: &Shared, found: &Found, limits: &Limits) -> Result<(), DriverError> {
     let Some(cgroup) = cgroup() else {
         return Ok(());
     };

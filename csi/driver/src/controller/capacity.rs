@@ -9,14 +9,14 @@ use fairlead_csi_volume::{Fs, Layout, Parameters};
 
 use crate::config::Class;
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::Group;
 use crate::{place, pool, request, thick};
 
 pub(super) fn capacity(
     shared: &Arc<Shared>,
     request: &GetCapacityRequest,
-) -> Result<GetCapacityResponse, Error> {
+) -> Result<GetCapacityResponse, DriverError> {
     let accesses = match request.volume_capabilities.as_slice() {
         [] => Vec::new(),
         some => request::accesses(some)?,
@@ -52,7 +52,12 @@ fn answer(available: u64, largest: u64, least: u64) -> GetCapacityResponse {
 }
 
 /// What the pool may still promise; of one that is to be made, what it could.
-fn thin(shared: &Shared, class: &Class, group: &Arc<Group>, layout: &Layout) -> Result<u64, Error> {
+fn thin(
+    shared: &Shared,
+    class: &Class,
+    group: &Arc<Group>,
+    layout: &Layout,
+) -> Result<u64, DriverError> {
     let vg = &group.vg;
     let policy = pool::policy(class, layout);
     let room = pool::room(vg);

@@ -38,7 +38,7 @@ use fairlead_csi_volume::{
 
 use crate::config::Class;
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::{Found, Group, header};
 use crate::{copy, ephemeral, limits, place, pool, request, thick};
 
@@ -54,10 +54,10 @@ struct Wanted {
 pub(super) fn create(
     shared: &Arc<Shared>,
     request: &CreateVolumeRequest,
-) -> Result<CreateVolumeResponse, Error> {
+) -> Result<CreateVolumeResponse, DriverError> {
     if request.name.starts_with(ephemeral::PREFIX) {
         let allowed = "names that begin so are those of inline volumes";
-        return Err(Error::invalid("name", &request.name, allowed));
+        return Err(DriverError::invalid("name", &request.name, allowed));
     }
     let found = inline(shared, request)?;
     Ok(CreateVolumeResponse {
@@ -66,7 +66,7 @@ pub(super) fn create(
 }
 
 /// Makes or finds the volume of a request, whatever its name.
-pub(crate) fn inline(shared: &Shared, request: &CreateVolumeRequest) -> Result<Found, Error> {
+pub(crate) fn inline(shared: &Shared, request: &CreateVolumeRequest) -> Result<Found, DriverError> {
     let wanted = parse(shared, request)?;
     let _claim = shared.inflight.claim("volume", wanted.name.as_str())?;
     let class = place::class(&shared.config, &wanted.parameters)?;
@@ -114,9 +114,9 @@ pub(crate) fn here(node: &str) -> Topology {
     }
 }
 
-fn parse(shared: &Shared, request: &CreateVolumeRequest) -> Result<Wanted, Error> {
+fn parse(shared: &Shared, request: &CreateVolumeRequest) -> Result<Wanted, DriverError> {
     if request.name.is_empty() {
-        return Err(Error::Missing { field: "name" });
+        return Err(DriverError::Missing { field: "name" });
     }
     let accesses = request::accesses(&request.volume_capabilities)?;
     let parameters = Parameters::parse(&request.parameters)?.for_accesses(&accesses)?;
@@ -143,24 +143,24 @@ fn parse(shared: &Shared, request: &CreateVolumeRequest) -> Result<Wanted, Error
 }
 
 /// What a volume is to be made from. An id that no volume can have names none.
-fn source(source: &VolumeContentSource) -> Result<(Kind, VolumeId), Error> {
+fn source(source: &VolumeContentSource) -> Result<(Kind, VolumeId), DriverError> {
     let (kind, what, id) = match &source.r#type {
         Some(SourceType::Snapshot(it)) => (Kind::Snapshot, "snapshot", &it.snapshot_id),
         Some(SourceType::Volume(it)) => (Kind::Volume, "volume", &it.volume_id),
         None => {
-            return Err(Error::Missing {
+            return Err(DriverError::Missing {
                 field: "volume_content_source.type",
             });
         }
     };
     if id.is_empty() {
-        return Err(Error::Missing {
+        return Err(DriverError::Missing {
             field: "the id in volume_content_source",
         });
     }
     match id.parse() {
         Ok(id) => Ok((kind, id)),
-        Err(_) => Err(Error::NotFound {
+        Err(_) => Err(DriverError::NotFound {
             kind: what,
             object: id.clone(),
         }),
@@ -168,7 +168,7 @@ fn source(source: &VolumeContentSource) -> Result<(Kind, VolumeId), Error> {
 }
 
 /// That what stands under the name is what is asked for.
-fn same(found: &Found, wanted: &Wanted) -> Result<(), Error> {
+fn same(found: &Found, wanted: &Wanted) -> Result<(), DriverError> {
     let record = &found.record;
     let request = Request {
         range: wanted.range,
@@ -181,7 +181,7 @@ fn same(found: &Found, wanted: &Wanted) -> Result<(), Error> {
     if differences.is_empty() {
         return Ok(());
     }
-    Err(Error::Exists {
+    Err(DriverError::Exists {
         kind: "volume",
         object: wanted.name.to_string(),
         differs: differences.join("; "),
@@ -189,7 +189,7 @@ fn same(found: &Found, wanted: &Wanted) -> Result<(), Error> {
 }
 
 /// Grows a volume that was made smaller than it is to be.
-fn finish(shared: &Shared, found: Found) -> Result<Found, Error> {
+fn finish(shared: &Shared, found: Found) -> Result<Found, DriverError> {
     if !found.is_short() {
         return Ok(found);
     }
@@ -198,7 +198,7 @@ fn finish(shared: &Shared, found: Found) -> Result<Found, Error> {
 }
 
 /// Grows a thin volume to so many extents, if its pool may promise them.
-pub(super) fn grow(shared: &Shared, found: &Found, extents: u64) -> Result<Found, Error> {
+pub(super) fn grow(shared: &Shared, found: &Found, extents: u64) -> Result<Found, DriverError> {
     let more = extents.saturating_sub(found.lv().extents) * found.vg().extent_size;
     let vg = shared.groups.change(&found.vg().uuid, || {
         pool::admit_beside(shared, found, more)?;
@@ -215,21 +215,27 @@ pub(super) fn grow(shared: &Shared, found: &Found, extents: u64) -> Result<Found
 }
 
 /// The same volume as it is now.
-pub(crate) fn again(shared: &Shared, group: &Arc<Group>, found: &Found) -> Result<Found, Error> {
+pub(crate) fn again(
+    shared: &Shared,
+    group: &Arc<Group>,
+    found: &Found,
+) -> Result<Found, DriverError> {
     shared
         .groups
         .find_in(group, found.record.kind, &found.lv().uuid)?
-        .ok_or_else(|| Error::internal(format!("{} is gone after LVM's command", found.lv().name)))
+        .ok_or_else(|| {
+            DriverError::internal(format!("{} is gone after LVM's command", found.lv().name))
+        })
 }
 
-fn remove(shared: &Shared, found: &Found) -> Result<(), Error> {
+fn remove(shared: &Shared, found: &Found) -> Result<(), DriverError> {
     tracing::info!(lv = found.lv().name, "half-made volume is made anew");
     let lvs = vec![found.lv().uuid];
     shared.lvm.run(&found.vg().uuid, &Command::Remove { lvs })?;
     Ok(())
 }
 
-fn make(shared: &Shared, wanted: &Wanted) -> Result<Found, Error> {
+fn make(shared: &Shared, wanted: &Wanted) -> Result<Found, DriverError> {
     let class = place::class(&shared.config, &wanted.parameters)?;
     let group = shared.groups.named(&class.vg)?;
     let source = match &wanted.source {
@@ -300,7 +306,12 @@ fn shares_pool(source: &Found, class: &Class, wanted: &Wanted) -> bool {
 }
 
 /// A thin volume with nothing on it.
-fn thin(shared: &Shared, class: &Class, record: &Record, chosen: &Chosen) -> Result<Found, Error> {
+fn thin(
+    shared: &Shared,
+    class: &Class,
+    record: &Record,
+    chosen: &Chosen,
+) -> Result<Found, DriverError> {
     let (layout, tags) = (&record.parameters.layout, record.tags()?);
     let group = shared.groups.named(&class.vg)?;
     shared.groups.change(&group.vg.uuid, || {
@@ -321,7 +332,7 @@ fn shared_blocks(
     source: &Found,
     record: &Record,
     chosen: &Chosen,
-) -> Result<Found, Error> {
+) -> Result<Found, DriverError> {
     let tags = record.tags()?;
     let found = shared.groups.change(&source.vg().uuid, || {
         pool::admit_beside(shared, source, chosen.lv_bytes)?;
@@ -343,7 +354,7 @@ pub(crate) fn named(
     group: &Arc<Group>,
     kind: Kind,
     command: impl Fn(String) -> Command,
-) -> Result<Found, Error> {
+) -> Result<Found, DriverError> {
     limits::admit(shared, &group.vg, kind)?;
     loop {
         let name = lv_name(kind, fastrand::u64(..));
@@ -355,7 +366,8 @@ pub(crate) fn named(
                     Some(lv) => shared.groups.find_in(&group, kind, &lv)?,
                     None => None,
                 };
-                let gone = || Error::internal(format!("{name} is gone after LVM had made it"));
+                let gone =
+                    || DriverError::internal(format!("{name} is gone after LVM had made it"));
                 return found.ok_or_else(gone);
             }
             // 60 bits of chance have met one of theirs.

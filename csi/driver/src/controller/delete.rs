@@ -19,14 +19,14 @@ use fairlead_csi_spec::v1::{
 use fairlead_csi_volume::{FsState, Kind, Record, VolumeId, Wipe, changes};
 
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::Found;
 use crate::request;
 
 pub(super) fn volume(
     shared: &Arc<Shared>,
     request: &DeleteVolumeRequest,
-) -> Result<DeleteVolumeResponse, Error> {
+) -> Result<DeleteVolumeResponse, DriverError> {
     if let Some(id) = request::id("volume_id", &request.volume_id)? {
         delete(shared, Kind::Volume, &id)?;
     }
@@ -36,7 +36,7 @@ pub(super) fn volume(
 pub(super) fn snapshot(
     shared: &Arc<Shared>,
     request: &DeleteSnapshotRequest,
-) -> Result<DeleteSnapshotResponse, Error> {
+) -> Result<DeleteSnapshotResponse, DriverError> {
     if let Some(id) = request::id("snapshot_id", &request.snapshot_id)? {
         delete(shared, Kind::Snapshot, &id)?;
     }
@@ -44,7 +44,7 @@ pub(super) fn snapshot(
 }
 
 /// Removes a volume or snapshot that nobody uses.
-pub(crate) fn delete(shared: &Shared, kind: Kind, id: &VolumeId) -> Result<(), Error> {
+pub(crate) fn delete(shared: &Shared, kind: Kind, id: &VolumeId) -> Result<(), DriverError> {
     let _claim = shared.inflight.claim("volume", &id.to_string())?;
     let Some(found) = shared.groups.find(kind, id)? else {
         return Ok(());
@@ -67,14 +67,14 @@ pub(crate) fn wipes(record: &Record) -> bool {
 }
 
 /// That nobody has it open, and no copy-on-write snapshot needs it.
-fn unused(shared: &Shared, found: &Found) -> Result<(), Error> {
+fn unused(shared: &Shared, found: &Found) -> Result<(), DriverError> {
     let (vg, lv) = (found.vg(), found.lv());
     let snapshots: Vec<&str> = vg
         .cow_snapshots_of(&lv.name)
         .map(|it| it.name.as_str())
         .collect();
     if !snapshots.is_empty() {
-        return Err(Error::precondition(format!(
+        return Err(DriverError::precondition(format!(
             "volume {} has copy-on-write snapshots, which need it: delete {} first",
             found.id(),
             snapshots.join(", ")
@@ -84,13 +84,13 @@ fn unused(shared: &Shared, found: &Found) -> Result<(), Error> {
     // A raw block volume is published by a bind mount of its node, which does not open it; staging activates it,
     // and unstaging ends that.
     if status.active && found.record.kind == Kind::Volume && status.open == 0 {
-        return Err(Error::precondition(format!(
+        return Err(DriverError::precondition(format!(
             "{} is in use on this node: it is staged; unpublish and unstage it first",
             found.id()
         )));
     }
     if status.open > 0 {
-        return Err(Error::precondition(format!(
+        return Err(DriverError::precondition(format!(
             "{} is in use on this node: it is open {} times; unpublish and unstage it first",
             found.id(),
             status.open
@@ -100,7 +100,7 @@ fn unused(shared: &Shared, found: &Found) -> Result<(), Error> {
 }
 
 /// Takes it out of the CO's sight, for removal.
-fn put_aside(shared: &Shared, found: &Found) -> Result<(), Error> {
+fn put_aside(shared: &Shared, found: &Found) -> Result<(), DriverError> {
     let record = Record {
         put_aside: Some(0),
         ..(*found.record).clone()
@@ -111,7 +111,7 @@ fn put_aside(shared: &Shared, found: &Found) -> Result<(), Error> {
 }
 
 /// Makes the tags of a volume say `record`.
-pub(crate) fn retag(shared: &Shared, found: &Found, record: &Record) -> Result<(), Error> {
+pub(crate) fn retag(shared: &Shared, found: &Found, record: &Record) -> Result<(), DriverError> {
     let lv = found.lv();
     let (add, remove) = changes(lv.tags.iter().map(String::as_str), record)?;
     if add.is_empty() && remove.is_empty() {

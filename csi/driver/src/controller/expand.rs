@@ -7,17 +7,17 @@ use fairlead_csi_spec::v1::{ControllerExpandVolumeRequest, ControllerExpandVolum
 use fairlead_csi_volume::{Encryption, FsState, Kind, Rules};
 
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::Found;
 use crate::{place, request, thick};
 
 pub(super) fn expand(
     shared: &Arc<Shared>,
     request: &ControllerExpandVolumeRequest,
-) -> Result<ControllerExpandVolumeResponse, Error> {
+) -> Result<ControllerExpandVolumeResponse, DriverError> {
     let id = request::id("volume_id", &request.volume_id)?;
     let Some(range) = request.capacity_range else {
-        return Err(Error::Missing {
+        return Err(DriverError::Missing {
             field: "capacity_range",
         });
     };
@@ -50,10 +50,10 @@ pub(super) fn expand(
     })
 }
 
-fn extend(shared: &Shared, found: &Found, extents: u64) -> Result<Found, Error> {
+fn extend(shared: &Shared, found: &Found, extents: u64) -> Result<Found, DriverError> {
     let snapshots: Vec<_> = found.vg().cow_snapshots_of(&found.lv().name).collect();
     if !snapshots.is_empty() && shared.lvm.status(found.vg(), found.lv())?.active {
-        return Err(Error::precondition(format!(
+        return Err(DriverError::precondition(format!(
             "volume {} has copy-on-write snapshots: LVM grows it only while it is not staged, or \
              without them",
             found.id()

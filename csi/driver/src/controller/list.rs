@@ -20,13 +20,13 @@ use fairlead_csi_volume::{Kind, VolumeId};
 use super::create::volume;
 use super::snapshot::{origin, snapshot};
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::Found;
 use crate::health::{self, Health};
 use crate::request;
 
 /// Everything of a kind that a CO knows, by id.
-fn all(shared: &Shared, kind: Kind) -> Result<Vec<Found>, Error> {
+fn all(shared: &Shared, kind: Kind) -> Result<Vec<Found>, DriverError> {
     let mut all = Vec::new();
     for group in shared.groups.peek_all()? {
         let ours = group.all(&shared.config.cluster);
@@ -39,7 +39,7 @@ fn all(shared: &Shared, kind: Kind) -> Result<Vec<Found>, Error> {
 pub(super) fn volumes(
     shared: &Arc<Shared>,
     request: &ListVolumesRequest,
-) -> Result<ListVolumesResponse, Error> {
+) -> Result<ListVolumesResponse, DriverError> {
     let all = all(shared, Kind::Volume)?;
     let page = cut(all, Found::id, &request.starting_token, request.max_entries)?;
     let mut health = Health::new(shared);
@@ -62,7 +62,7 @@ pub(super) fn volumes(
 pub(super) fn volume_health(
     shared: &Arc<Shared>,
     request: &ControllerListVolumeHealthRequest,
-) -> Result<ControllerListVolumeHealthResponse, Error> {
+) -> Result<ControllerListVolumeHealthResponse, DriverError> {
     let all = all(shared, Kind::Volume)?;
     let mut health = Health::new(shared);
     let sick = all
@@ -88,7 +88,7 @@ pub(super) fn volume_health(
 pub(super) fn get_health(
     shared: &Arc<Shared>,
     request: &ControllerGetVolumeHealthRequest,
-) -> Result<ControllerGetVolumeHealthResponse, Error> {
+) -> Result<ControllerGetVolumeHealthResponse, DriverError> {
     let id = request::id("volume_id", &request.volume_id)?;
     let found = super::known(shared, Kind::Volume, id, &request.volume_id)?;
     let entries = Health::new(shared).of(&found);
@@ -100,7 +100,7 @@ pub(super) fn get_health(
 pub(super) fn get(
     shared: &Arc<Shared>,
     request: &ControllerGetVolumeRequest,
-) -> Result<ControllerGetVolumeResponse, Error> {
+) -> Result<ControllerGetVolumeResponse, DriverError> {
     let id = request::id("volume_id", &request.volume_id)?;
     let found = super::known(shared, Kind::Volume, id, &request.volume_id)?;
     Ok(ControllerGetVolumeResponse {
@@ -115,7 +115,7 @@ pub(super) fn get(
 pub(super) fn snapshots(
     shared: &Arc<Shared>,
     request: &ListSnapshotsRequest,
-) -> Result<ListSnapshotsResponse, Error> {
+) -> Result<ListSnapshotsResponse, DriverError> {
     let mut all = all(shared, Kind::Snapshot)?;
     let asked = |id: &str| (!id.is_empty()).then(|| id.parse::<VolumeId>().ok());
     if let Some(id) = asked(&request.snapshot_id) {

@@ -26,7 +26,7 @@ use fairlead_csi_spec::v1::{
 use fairlead_csi_volume::{Kind, VolumeId};
 
 use crate::driver::{Driver, Shared, service};
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::Found;
 use crate::throttle;
 
@@ -53,12 +53,12 @@ pub(crate) fn known(
     kind: Kind,
     id: Option<VolumeId>,
     text: &str,
-) -> Result<Found, Error> {
+) -> Result<Found, DriverError> {
     let found = match id {
         Some(id) => shared.groups.find(kind, &id)?.filter(Found::is_there),
         None => None,
     };
-    found.ok_or_else(|| Error::NotFound {
+    found.ok_or_else(|| DriverError::NotFound {
         kind: match kind {
             Kind::Volume => "volume",
             Kind::Snapshot => "snapshot",
@@ -67,10 +67,15 @@ pub(crate) fn known(
     })
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::unnecessary_wraps,
+    reason = "the form that all calls have"
+)]
 fn capabilities(
     _: &Arc<Shared>,
     _: &ControllerGetCapabilitiesRequest,
-) -> Result<ControllerGetCapabilitiesResponse, Error> {
+) -> Result<ControllerGetCapabilitiesResponse, DriverError> {
     let modify = throttle::is_supported().then_some(rpc::Type::ModifyVolume);
     let all = CAPABILITIES.iter().copied().chain(modify);
     Ok(ControllerGetCapabilitiesResponse {
@@ -84,8 +89,8 @@ fn capabilities(
     })
 }
 
-fn not_served<Q, A>(_: &Arc<Shared>, _: &Q) -> Result<A, Error> {
-    Err(Error::Unsupported {
+fn not_served<Q, A>(_: &Arc<Shared>, _: &Q) -> Result<A, DriverError> {
+    Err(DriverError::Unsupported {
         why: "volumes of this driver are on their node by nature: nothing attaches them".to_owned(),
     })
 }

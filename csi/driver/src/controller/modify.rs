@@ -7,15 +7,15 @@ use fairlead_csi_volume::{Change, Kind, Record};
 
 use super::delete::retag;
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::{request, throttle};
 
 /// That limits can be applied on this node.
-pub(super) fn supported() -> Result<(), Error> {
+pub(super) fn supported() -> Result<(), DriverError> {
     if throttle::is_supported() {
         return Ok(());
     }
-    Err(Error::invalid(
+    Err(DriverError::invalid(
         "mutable_parameters",
         "set",
         "limits of I/O need cgroup v2 with the io controller, which this node has not",
@@ -25,11 +25,11 @@ pub(super) fn supported() -> Result<(), Error> {
 pub(super) fn modify(
     shared: &Arc<Shared>,
     request: &ControllerModifyVolumeRequest,
-) -> Result<ControllerModifyVolumeResponse, Error> {
+) -> Result<ControllerModifyVolumeResponse, DriverError> {
     let id = request::id("volume_id", &request.volume_id)?;
     if !throttle::is_supported() {
         let why = "limits of I/O need cgroup v2 with the io controller, which this node has not";
-        return Err(Error::Unsupported {
+        return Err(DriverError::Unsupported {
             why: why.to_owned(),
         });
     }

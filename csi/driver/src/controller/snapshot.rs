@@ -20,16 +20,16 @@ use fairlead_csi_volume::{
 };
 
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::Found;
 use crate::{place, pool, request, thick};
 
 pub(super) fn create(
     shared: &Arc<Shared>,
     request: &CreateSnapshotRequest,
-) -> Result<CreateSnapshotResponse, Error> {
+) -> Result<CreateSnapshotResponse, DriverError> {
     if request.name.is_empty() {
-        return Err(Error::Missing { field: "name" });
+        return Err(DriverError::Missing { field: "name" });
     }
     let origin = request::id("source_volume_id", &request.source_volume_id)?;
     let name = CoName::new(&request.name)?;
@@ -40,13 +40,13 @@ pub(super) fn create(
         None => None,
     };
     let must = group.as_ref().map(|group| group.vg.name.as_str());
-    let found = match shared.groups.by_name(Kind::Snapshot, &name, must)? {
-        Some(found) => same(found, origin)?,
-        None => {
-            let _origin = shared.inflight.claim("volume", &request.source_volume_id)?;
-            let origin = super::known(shared, Kind::Volume, origin, &request.source_volume_id)?;
-            make(shared, &origin, name, parameters)?
-        }
+    let standing = shared.groups.by_name(Kind::Snapshot, &name, must)?;
+    let found = if let Some(found) = standing {
+        same(found, origin)?
+    } else {
+        let _origin = shared.inflight.claim("volume", &request.source_volume_id)?;
+        let origin = super::known(shared, Kind::Volume, origin, &request.source_volume_id)?;
+        make(shared, &origin, name, parameters)?
     };
     Ok(CreateSnapshotResponse {
         snapshot: Some(snapshot(&found)),
@@ -56,7 +56,7 @@ pub(super) fn create(
 pub(super) fn get(
     shared: &Arc<Shared>,
     request: &GetSnapshotRequest,
-) -> Result<GetSnapshotResponse, Error> {
+) -> Result<GetSnapshotResponse, DriverError> {
     let id = request::id("snapshot_id", &request.snapshot_id)?;
     let found = super::known(shared, Kind::Snapshot, id, &request.snapshot_id)?;
     Ok(GetSnapshotResponse {
@@ -90,14 +90,14 @@ pub(super) fn snapshot(found: &Found) -> Snapshot {
     }
 }
 
-fn same(found: Found, asked: Option<VolumeId>) -> Result<Found, Error> {
+fn same(found: Found, asked: Option<VolumeId>) -> Result<Found, DriverError> {
     let of = origin(&found);
     if asked.is_some_and(|asked| asked.vg == found.vg().uuid && Some(asked.lv) == of) {
         return Ok(found);
     }
     let vg = found.vg().uuid;
     let is = of.map_or_else(String::new, |lv| VolumeId { vg, lv }.to_string());
-    Err(Error::Exists {
+    Err(DriverError::Exists {
         kind: "snapshot",
         object: found.record.name.to_string(),
         differs: format!("it is of volume {is}"),
@@ -109,7 +109,7 @@ fn make(
     origin: &Found,
     name: CoName,
     parameters: SnapshotParameters,
-) -> Result<Found, Error> {
+) -> Result<Found, DriverError> {
     let record = Record {
         kind: Kind::Snapshot,
         name,

@@ -6,19 +6,19 @@ use fairlead_csi_spec::v1::validate_volume_capabilities_response::Confirmed;
 use fairlead_csi_spec::v1::{
     ValidateVolumeCapabilitiesRequest, ValidateVolumeCapabilitiesResponse,
 };
-use fairlead_csi_volume::{FsState, Kind, Parameters};
+use fairlead_csi_volume::{Access, FsState, Kind, Parameters};
 
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::request;
 
 pub(super) fn validate(
     shared: &Arc<Shared>,
     request: &ValidateVolumeCapabilitiesRequest,
-) -> Result<ValidateVolumeCapabilitiesResponse, Error> {
+) -> Result<ValidateVolumeCapabilitiesResponse, DriverError> {
     let id = request::id("volume_id", &request.volume_id)?;
     if request.volume_capabilities.is_empty() {
-        return Err(Error::Missing {
+        return Err(DriverError::Missing {
             field: "volume_capabilities",
         });
     }
@@ -32,10 +32,7 @@ pub(super) fn validate(
         Err(error) => return Ok(refused(error.to_string())),
     };
     if let FsState::Formatted(fs) | FsState::Inherited(fs) = found.record.fs {
-        let other = accesses
-            .iter()
-            .filter_map(|it| it.fs())
-            .find(|it| *it != fs);
+        let other = accesses.iter().filter_map(Access::fs).find(|it| *it != fs);
         if let Some(other) = other {
             return Ok(refused(format!("the volume has {fs}, not {other}")));
         }

@@ -12,7 +12,7 @@ use fairlead_csi_spec::v1::{
 
 use crate::controller::create::here;
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::{health, limits};
 
 const CAPABILITIES: [rpc::Type; 7] = [
@@ -25,10 +25,15 @@ const CAPABILITIES: [rpc::Type; 7] = [
     rpc::Type::GetStorageHealth,
 ];
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::unnecessary_wraps,
+    reason = "the form that all calls have"
+)]
 pub(super) fn capabilities(
     _: &Arc<Shared>,
     _: &NodeGetCapabilitiesRequest,
-) -> Result<NodeGetCapabilitiesResponse, Error> {
+) -> Result<NodeGetCapabilitiesResponse, DriverError> {
     Ok(NodeGetCapabilitiesResponse {
         capabilities: CAPABILITIES
             .into_iter()
@@ -41,10 +46,15 @@ pub(super) fn capabilities(
     })
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    clippy::unnecessary_wraps,
+    reason = "the form that all calls have"
+)]
 pub(super) fn info(
     shared: &Arc<Shared>,
     _: &NodeGetInfoRequest,
-) -> Result<NodeGetInfoResponse, Error> {
+) -> Result<NodeGetInfoResponse, DriverError> {
     Ok(NodeGetInfoResponse {
         node_id: shared.config.node.clone(),
         max_volumes_per_node: limits::most(shared),
@@ -52,10 +62,11 @@ pub(super) fn info(
     })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the form that all calls have")]
 pub(super) fn storage_health(
     shared: &Arc<Shared>,
     _: &NodeGetStorageHealthRequest,
-) -> Result<NodeGetStorageHealthResponse, Error> {
+) -> Result<NodeGetStorageHealthResponse, DriverError> {
     let findings = health::storage(shared);
     Ok(NodeGetStorageHealthResponse {
         backend_health: findings

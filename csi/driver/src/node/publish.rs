@@ -19,14 +19,14 @@ use fairlead_csi_volume::publish::{Call, Verdict, verdict};
 use fairlead_csi_volume::{Access, AccessKind, Encryption, Kind};
 
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::Found;
 use crate::{controller, ephemeral, request};
 
 pub(super) fn publish(
     shared: &Arc<Shared>,
     request: &NodePublishVolumeRequest,
-) -> Result<NodePublishVolumeResponse, Error> {
+) -> Result<NodePublishVolumeResponse, DriverError> {
     let id = request::id("volume_id", &request.volume_id)?;
     let target = request::path("target_path", &request.target_path)?;
     let access = request::access(request.volume_capability.as_ref())?;
@@ -36,7 +36,7 @@ pub(super) fn publish(
         return Ok(NodePublishVolumeResponse {});
     }
     if request.staging_target_path.is_empty() {
-        return Err(Error::precondition(
+        return Err(DriverError::precondition(
             "staging_target_path is missing: volumes of this driver are staged first",
         ));
     }
@@ -53,7 +53,7 @@ pub(crate) fn bind(
     access: &Access,
     read_only: bool,
     (staging, target): (&Path, &Path),
-) -> Result<(), Error> {
+) -> Result<(), DriverError> {
     let device = device(shared, found)?;
     let number = device_number(&device)?;
     let mounts = Mounts::read()?;
@@ -63,7 +63,7 @@ pub(crate) fn bind(
         .of_device(number)
         .any(|it| it.mount_point == *staging);
     if access.is_mount() && !staged {
-        return Err(Error::precondition(format!(
+        return Err(DriverError::precondition(format!(
             "volume {} is not staged at {}: stage it first",
             found.id(),
             staging.display()
@@ -78,7 +78,7 @@ pub(crate) fn bind(
         Verdict::Same => return Ok(()),
         Verdict::New => {}
         Verdict::Differs => {
-            return Err(Error::Exists {
+            return Err(DriverError::Exists {
                 kind: "volume",
                 object: format!("{} at {}", found.id(), target.display()),
                 differs: format!("kind or read-only flag ({read_only} is asked)"),
@@ -86,7 +86,7 @@ pub(crate) fn bind(
         }
         Verdict::Occupied => {
             let places: Vec<_> = standing.into_iter().map(|it| it.path).collect();
-            return Err(Error::precondition(format!(
+            return Err(DriverError::precondition(format!(
                 "volume {} is published at {}, and its access mode allows one place",
                 found.id(),
                 places.join(", ")
@@ -113,9 +113,9 @@ fn in_kernel(path: &Path) -> PathBuf {
 }
 
 /// What is on top of the active logical volume: itself, or its opened LUKS mapping.
-fn device(shared: &Shared, found: &Found) -> Result<PathBuf, Error> {
+fn device(shared: &Shared, found: &Found) -> Result<PathBuf, DriverError> {
     let not_staged = || {
-        Error::precondition(format!(
+        DriverError::precondition(format!(
             "volume {} is not staged on this node: stage it first",
             found.id()
         ))
@@ -155,7 +155,7 @@ fn standing(mounts: &Mounts, number: DeviceNumber, staging: &Path) -> Vec<Call<(
 pub(super) fn unpublish(
     shared: &Arc<Shared>,
     request: &NodeUnpublishVolumeRequest,
-) -> Result<NodeUnpublishVolumeResponse, Error> {
+) -> Result<NodeUnpublishVolumeResponse, DriverError> {
     let id = request::id("volume_id", &request.volume_id)?;
     let target = request::path("target_path", &request.target_path)?;
     let _claim = shared.inflight.claim("volume", &request.volume_id)?;

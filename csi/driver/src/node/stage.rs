@@ -31,7 +31,7 @@ use fairlead_csi_volume::{Access, AccessKind, Fs, FsState, Kind, Record};
 
 use crate::controller::delete::retag;
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::groups::Found;
 use crate::{controller, request, throttle};
 
@@ -41,7 +41,7 @@ const PASSPHRASE: &str = "passphrase";
 pub(super) fn stage(
     shared: &Arc<Shared>,
     request: &NodeStageVolumeRequest,
-) -> Result<NodeStageVolumeResponse, Error> {
+) -> Result<NodeStageVolumeResponse, DriverError> {
     let id = request::id("volume_id", &request.volume_id)?;
     let path = request::path("staging_target_path", &request.staging_target_path)?;
     let access = request::access(request.volume_capability.as_ref())?;
@@ -61,7 +61,7 @@ pub(super) fn stage(
 }
 
 /// Makes it active; says whether it was.
-pub(crate) fn activate(shared: &Shared, found: &Found) -> Result<bool, Error> {
+pub(crate) fn activate(shared: &Shared, found: &Found) -> Result<bool, DriverError> {
     if shared.lvm.status(found.vg(), found.lv())?.active {
         return Ok(true);
     }
@@ -86,7 +86,7 @@ fn quietly_deactivate(shared: &Shared, found: &Found) {
 /// The key of an encrypted volume, where the call brings one.
 pub(crate) fn key(
     secrets: &std::collections::BTreeMap<String, String>,
-) -> Result<Option<Key>, Error> {
+) -> Result<Option<Key>, DriverError> {
     let Some(secret) = secrets.get(PASSPHRASE) else {
         return Ok(None);
     };
@@ -100,7 +100,7 @@ pub(crate) fn mounted(
     access: &Access,
     key: Option<&Key>,
     path: &Path,
-) -> Result<(), Error> {
+) -> Result<(), DriverError> {
     let device = found.vg().device(found.lv());
     let lv = found.lv().uuid.to_string();
     let mut record = |state: Formatted| {
@@ -145,11 +145,11 @@ fn file_system(record: &Record, access: &Access) -> Fs {
     }
 }
 
-fn fs_type(fs: Fs) -> Result<FsType, Error> {
+fn fs_type(fs: Fs) -> Result<FsType, DriverError> {
     Ok(fs.as_str().parse()?)
 }
 
-fn state(state: FsState) -> Result<Formatted, Error> {
+fn state(state: FsState) -> Result<Formatted, DriverError> {
     Ok(match state {
         FsState::Never => Formatted::Never,
         FsState::Raw => Formatted::Raw,
@@ -158,10 +158,10 @@ fn state(state: FsState) -> Result<Formatted, Error> {
     })
 }
 
-fn recorded(state: Formatted) -> Result<FsState, Error> {
+fn recorded(state: Formatted) -> Result<FsState, DriverError> {
     let fs = |fs: FsType| {
         let name = fs.to_string();
-        Fs::from_name(&name).ok_or_else(|| Error::internal(format!("{name} is not known")))
+        Fs::from_name(&name).ok_or_else(|| DriverError::internal(format!("{name} is not known")))
     };
     Ok(match state {
         Formatted::Never => FsState::Never,
@@ -174,7 +174,7 @@ fn recorded(state: Formatted) -> Result<FsState, Error> {
 pub(super) fn unstage(
     shared: &Arc<Shared>,
     request: &NodeUnstageVolumeRequest,
-) -> Result<NodeUnstageVolumeResponse, Error> {
+) -> Result<NodeUnstageVolumeResponse, DriverError> {
     let id = request::id("volume_id", &request.volume_id)?;
     let path = request::path("staging_target_path", &request.staging_target_path)?;
     let Some(id) = id else {
@@ -192,7 +192,7 @@ pub(super) fn unstage(
 }
 
 /// Makes it inactive when nobody uses it.
-pub(crate) fn deactivate(shared: &Shared, found: &Found) -> Result<(), Error> {
+pub(crate) fn deactivate(shared: &Shared, found: &Found) -> Result<(), DriverError> {
     let status = shared.lvm.status(found.vg(), found.lv())?;
     if status.active {
         let lv = found.lv().uuid;

@@ -14,7 +14,7 @@ use fairlead_csi_volume::Kind;
 
 use super::stage;
 use crate::driver::Shared;
-use crate::error::Error;
+use crate::error::DriverError;
 use crate::health::{self, Health};
 use crate::{controller, request};
 
@@ -24,8 +24,8 @@ enum Place {
     Mount,
 }
 
-fn place(path: &Path) -> Result<Place, Error> {
-    let missing = || Error::NotFound {
+fn place(path: &Path) -> Result<Place, DriverError> {
+    let missing = || DriverError::NotFound {
         kind: "volume at path",
         object: path.display().to_string(),
     };
@@ -44,7 +44,7 @@ fn place(path: &Path) -> Result<Place, Error> {
 pub(super) fn stats(
     shared: &Arc<Shared>,
     request: &NodeGetVolumeStatsRequest,
-) -> Result<NodeGetVolumeStatsResponse, Error> {
+) -> Result<NodeGetVolumeStatsResponse, DriverError> {
     let id = request::id("volume_id", &request.volume_id)?;
     let path = request::volume_path(&request.volume_path)?;
     let found = controller::known(shared, Kind::Volume, id, &request.volume_id)?;
@@ -77,7 +77,7 @@ pub(super) fn stats(
 pub(super) fn health(
     shared: &Arc<Shared>,
     request: &NodeGetVolumeHealthRequest,
-) -> Result<NodeGetVolumeHealthResponse, Error> {
+) -> Result<NodeGetVolumeHealthResponse, DriverError> {
     let id = request::id("volume_id", &request.volume_id)?;
     let found = controller::known(shared, Kind::Volume, id, &request.volume_id)?;
     let findings = Health::new(shared).of(&found);
@@ -90,7 +90,7 @@ pub(super) fn health(
 pub(super) fn expand(
     shared: &Arc<Shared>,
     request: &NodeExpandVolumeRequest,
-) -> Result<NodeExpandVolumeResponse, Error> {
+) -> Result<NodeExpandVolumeResponse, DriverError> {
     let id = request::id("volume_id", &request.volume_id)?;
     let path = request::volume_path(&request.volume_path)?;
     let range = request::range(request.capacity_range)?;
@@ -101,7 +101,7 @@ pub(super) fn expand(
         Place::Mount => Some(path),
     };
     if found.bytes() < range.required() {
-        return Err(Error::precondition(format!(
+        return Err(DriverError::precondition(format!(
             "volume {} has {} bytes, {} are asked: ControllerExpandVolume grows it first",
             found.id(),
             found.bytes(),
