@@ -12,3 +12,4 @@ mod harness;
 mod kills;
 mod life;
 mod reboots;
+mod sanity;

@@ -9,15 +9,47 @@ use fairlead_e2e_tests::storage::{Disks, Node, SOCKET, Setup};
 use fairlead_e2e_vm::{Command, GIB};
 use serde_json::Value;
 
-const TOOL: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../.cache/bin/csi-sanity"
-);
+const TOOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.cache/bin/csi-sanity");
 /// Small, so that zeroing thick volumes is no matter of the machine's speed.
 const SIZE: u64 = 16 << 20;
 
 /// Specs that do not apply, by their beginning, and why.
-const SKIPPED: &[(&str, &str)] = &[];
+const SKIPPED: &[(&str, &str)] = &[
+    (
+        "Controller Service [Controller Server] ControllerPublishVolume",
+        ATTACH,
+    ),
+    (
+        "Controller Service [Controller Server] ControllerUnpublishVolume",
+        ATTACH,
+    ),
+    (
+        "Controller Service [Controller Server] volume lifecycle",
+        ATTACH,
+    ),
+    (
+        "Controller Service [Controller Server] ListVolumes pagination should detect volumes added",
+        "csi-test marks it as pending for every driver",
+    ),
+    (
+        "Controller Service [Controller Server] CreateVolume should create volume with a volume attribute class",
+        MODIFY,
+    ),
+    (
+        "Controller Service [Controller Server] CreateVolume should not create volume with an invalid volume attribute",
+        MODIFY,
+    ),
+    (
+        "CreateSnapshot [Controller Server] should succeed when creating a snapshot with accessibility requirements",
+        "csi-test compares messages with the sizes cached in them, which differ once one was sent",
+    ),
+    ("ModifyVolume [Controller Server]", MODIFY),
+    ("GroupController Service", GROUP),
+];
+
+const ATTACH: &str = "volumes are on their node already: nothing is attached";
+const MODIFY: &str = "limits of I/O are not offered";
+const GROUP: &str = "snapshots of groups are not offered";
 
 /// How one spec ended.
 struct Spec {
@@ -53,15 +85,29 @@ fn sanity(thin: bool, access: &str) -> Result<String> {
     let node = Node::boot(&disks, &Setup::default())?;
     let parameters = node.vm.exchange().join("parameters.yaml");
     std::fs::write(parameters, format!("thin: \"{thin}\"\n"))?;
-    let command = Command::new(Path::new(TOOL).canonicalize().context(TOOL)?.to_string_lossy())
-        .args(["--csi.endpoint", SOCKET, "--csi.mountdir", "/run/sanity-target"])
-        .args(["--csi.stagingdir", "/run/sanity-staging"])
-        .args(["--csi.testvolumeparameters", "/xchg/parameters.yaml"])
-        .args(["--csi.testvolumeaccesstype", access])
-        .args(["--csi.testvolumesize", &SIZE.to_string()])
-        .args(["--csi.testvolumeexpandsize", &(2 * SIZE).to_string()])
-        .args(["--ginkgo.json-report", "/xchg/report.json", "--ginkgo.no-color"])
-        .timeout(Duration::from_mins(5));
+    let command = Command::new(
+        Path::new(TOOL)
+            .canonicalize()
+            .context(TOOL)?
+            .to_string_lossy(),
+    )
+    .args([
+        "--csi.endpoint",
+        SOCKET,
+        "--csi.mountdir",
+        "/run/sanity-target",
+    ])
+    .args(["--csi.stagingdir", "/run/sanity-staging"])
+    .args(["--csi.testvolumeparameters", "/xchg/parameters.yaml"])
+    .args(["--csi.testvolumeaccesstype", access])
+    .args(["--csi.testvolumesize", &SIZE.to_string()])
+    .args(["--csi.testvolumeexpandsize", &(2 * SIZE).to_string()])
+    .args([
+        "--ginkgo.json-report",
+        "/xchg/report.json",
+        "--ginkgo.no-color",
+    ])
+    .timeout(Duration::from_mins(10));
     let output = node.vm.output(&command)?;
     let specs = specs(&node.vm.exchange().join("report.json")).with_context(|| output.text())?;
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
