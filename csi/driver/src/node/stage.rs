@@ -27,7 +27,7 @@ use fairlead_csi_spec::v1::{
     NodeStageVolumeRequest, NodeStageVolumeResponse, NodeUnstageVolumeRequest,
     NodeUnstageVolumeResponse,
 };
-use fairlead_csi_volume::{Access, AccessKind, Fs, FsState, Kind, Record};
+use fairlead_csi_volume::{Access, AccessKind, Encryption, Fs, FsState, Kind, Record};
 
 use crate::controller::delete::retag;
 use crate::driver::Shared;
@@ -93,6 +93,19 @@ pub(crate) fn key(
     Ok(Some(Key::new(secret.clone().into_bytes())?))
 }
 
+/// The key to use: the class says whether a volume is encrypted, not the call.
+fn needed(encryption: Encryption, key: Option<&Key>) -> Result<Option<&Key>, DriverError> {
+    match (encryption, key) {
+        (Encryption::None, _) => Ok(None),
+        (Encryption::Luks2, Some(key)) => Ok(Some(key)),
+        (Encryption::Luks2, None) => Err(DriverError::invalid(
+            "secrets",
+            format!("without {PASSPHRASE}"),
+            "the volume is encrypted, its key is needed",
+        )),
+    }
+}
+
 /// csi/mount's part.
 pub(crate) fn mounted(
     shared: &Shared,
@@ -101,6 +114,7 @@ pub(crate) fn mounted(
     key: Option<&Key>,
     path: &Path,
 ) -> Result<(), DriverError> {
+    let key = needed(found.record.parameters.encryption, key)?;
     let device = found.vg().device(found.lv());
     let lv = found.lv().uuid.to_string();
     let mut record = |state: Formatted| {
@@ -201,4 +215,24 @@ pub(crate) fn deactivate(shared: &Shared, found: &Found) -> Result<(), DriverErr
             .run(&found.vg().uuid, &Command::Deactivate { lv })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_class_says_whether_a_volume_is_encrypted_not_the_call() {
+        let key = Key::new(b"x".to_vec()).unwrap();
+        assert!(needed(Encryption::None, None).unwrap().is_none());
+        assert!(needed(Encryption::None, Some(&key)).unwrap().is_none());
+        assert!(needed(Encryption::Luks2, Some(&key)).unwrap().is_some());
+        let error = needed(Encryption::Luks2, None).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "secrets is without passphrase; the volume is encrypted, its key is needed"
+        );
+        let status = tonic::Status::from(error);
+        assert_eq!(status.code(), tonic::Code::InvalidArgument);
+    }
 }
