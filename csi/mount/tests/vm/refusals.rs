@@ -6,9 +6,9 @@ use fairlead_csi_mount::{ErrorKind, Formatted, FsType, Mounts};
 use crate::lab::{Volume, sh};
 
 pub(crate) fn run() -> Result<()> {
+    unreadable()?;
     foreign()?;
-    damaged()?;
-    unreadable()
+    damaged()
 }
 
 /// By hand, on a volume that was never formatted.
@@ -79,7 +79,9 @@ fn damaged() -> Result<()> {
 fn unreadable() -> Result<()> {
     let tables = ["0 655360 error", "0 655000 zero\n655000 360 error"];
     for table in tables {
-        sh(&format!("dmsetup create bad <<<'{table}'"))?;
+        sh(&format!(
+            "dmsetup create --noudevsync bad <<<'{table}'; dmsetup mknodes bad"
+        ))?;
         let volume = Volume {
             name: "bad".to_owned(),
             uuid: "bad".to_owned(),
@@ -96,7 +98,7 @@ fn unreadable() -> Result<()> {
             "{error}"
         );
         ensure!(Mounts::read()?.at(&volume.target()).is_none());
-        sh("dmsetup remove --retry bad")?;
+        sh("dmsetup remove --noudevsync bad")?;
     }
     Ok(())
 }
