@@ -11,6 +11,7 @@ use fairlead_cni_node::policy::Flows;
 use crate::CliError;
 use crate::cleanup::{self, Folders, Report, apply::Kernel, dump, plan};
 use crate::policy::{self, Form, Knowledge, sides};
+use crate::volume::{self, VolumeCommand};
 
 /// Fairlead by hand, on a node and off it.
 #[derive(Debug, Parser)]
@@ -32,6 +33,14 @@ enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// The storage driver's volumes on this node.
+    Volume {
+        #[command(subcommand)]
+        command: VolumeCommand,
+    },
+    /// Run LVM commands for `fairlead volume`, which starts this by itself.
+    #[command(name = volume::WORKER, hide = true)]
+    LvmWorker,
     /// Follow what this node's agent tells of flows: drops, and a sample of the others (policy.sampleFlows).
     ///
     /// Events are a sample of what happens, the agent's counters are the record. Ends with the agent, or with ^C.
@@ -187,6 +196,11 @@ pub fn main() -> ExitCode {
             };
             ended(explain(&arguments).map(passes), ExitCode::from(2))
         }
+        Command::Volume { command } => ended(
+            volume::run(&command, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS),
+            ExitCode::FAILURE,
+        ),
+        Command::LvmWorker => fairlead_csi_lvm::worker::main(),
         Command::Flows(arguments) => ended(
             follow(&arguments).map(|()| ExitCode::SUCCESS),
             ExitCode::FAILURE,

@@ -90,6 +90,9 @@ pub enum CliError {
     /// The result cannot be written.
     #[error("cannot write the result: {0}")]
     Output(#[source] io::Error),
+    /// Volumes.
+    #[error(transparent)]
+    Volume(#[from] crate::volume::VolumeError),
     /// The kernel's network state.
     #[error(transparent)]
     Netlink(#[from] fairlead_cni_netlink::NetlinkError),

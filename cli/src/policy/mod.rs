@@ -86,7 +86,7 @@ pub fn explain(
     Ok(explained.allowed)
 }
 
-fn json(result: &impl serde::Serialize) -> Result<String, CliError> {
+pub(crate) fn json(result: &impl serde::Serialize) -> Result<String, CliError> {
     let text =
         serde_json::to_string_pretty(result).map_err(|error| CliError::Output(error.into()))?;
     Ok(text + "\n")

@@ -89,6 +89,7 @@ const HOUSE: &[(&str, Layer, &[&str])] = &[
             "fairlead-cni-node",
             "fairlead-cni-spec",
             "fairlead-csi-lvm",
+            "fairlead-csi-mount",
             "fairlead-csi-volume",
             "fairlead-ipam",
             "fairlead-kubeapi",
