@@ -204,6 +204,19 @@ impl Place {
     }
 }
 
+/// `GetMetadataDelta`, or without a base `GetMetadataAllocated`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// The earlier snapshot.
+    pub base: Option<String>,
+    /// The snapshot.
+    pub target: String,
+    /// `starting_offset`.
+    pub start: i64,
+    /// `max_results`.
+    pub most: i32,
+}
+
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Call {
@@ -248,6 +261,15 @@ pub enum Call {
     Unpublish(Place),
     /// `NodeGetVolumeStats` of its target.
     Stats(Place),
+    /// What of a snapshot holds data, or has changed.
+    Changed(Changed),
+    /// `ControllerModifyVolume`.
+    Modify {
+        /// The volume's id.
+        volume: String,
+        /// `mutable_parameters`.
+        parameters: Parameters,
+    },
     /// `ListVolumes`, all pages.
     Volumes,
     /// `ListSnapshots`, all pages.
@@ -316,6 +338,8 @@ pub enum Answer {
     All(Vec<Told>),
     /// Expansions: the size, and whether the node has to grow the file system.
     Bytes(i64, bool),
+    /// Size of the volume, and of each message the ranges: first byte and how many.
+    Ranges(i64, Vec<Vec<(i64, i64)>>),
     /// `available_capacity` and `maximum_volume_size`.
     Capacity(i64, Option<i64>),
     /// Total, used and available bytes, and what is wrong.

@@ -15,7 +15,7 @@ use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use super::call::{Access, Answer, Call, Create, Place, Refused, Source, Told};
-use super::data;
+use super::{blocks, data};
 
 /// So long a CO waits before it calls again.
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -43,8 +43,12 @@ impl Client {
         match call {
             Call::Write { place, part, seed } => local(data::write(place, *part, *seed)),
             Call::Check { place, part, seed } => local(data::check(place, *part, *seed)),
+            Call::Changed(changed) => blocks::changed(self.channel.clone(), changed.clone())
+                .await
+                .map_err(|it| refused(&it)),
             Call::Probe
             | Call::Create(_)
+            | Call::Modify { .. }
             | Call::Delete(_)
             | Call::Snapshot { .. }
             | Call::DeleteSnapshot(_)
@@ -93,6 +97,15 @@ impl Client {
                 };
                 let answer = to.controller_expand_volume(request).await?.into_inner();
                 Answer::Bytes(answer.capacity_bytes, answer.node_expansion_required)
+            }
+            Call::Modify { volume, parameters } => {
+                let request = csi::ControllerModifyVolumeRequest {
+                    volume_id: volume,
+                    mutable_parameters: parameters,
+                    ..Default::default()
+                };
+                to.controller_modify_volume(request).await?;
+                Answer::Done
             }
             Call::Volumes => Answer::All(volumes(&mut to).await?),
             Call::Capacity(parameters) => {
@@ -358,8 +371,15 @@ fn local(done: std::io::Result<()>) -> Result<Answer, Refused> {
     })
 }
 
-/// With the code as csi.proto and its documents write it.
+/// With the code as csi.proto and its documents write it. A connection that breaks is no answer of the driver's:
+/// tonic says UNKNOWN, other libraries UNAVAILABLE.
 fn refused(status: &Status) -> Refused {
+    if std::error::Error::source(status).is_some() {
+        return Refused {
+            code: "UNAVAILABLE".to_owned(),
+            message: format!("no answer: {}", status.message()),
+        };
+    }
     let mut code = String::new();
     for letter in format!("{:?}", status.code()).chars() {
         if letter.is_ascii_uppercase() && !code.is_empty() {

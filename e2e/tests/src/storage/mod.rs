@@ -3,6 +3,7 @@
 //! The driver's socket cannot be reached from outside of its machine. So the client is a program of its own,
 //! `fairlead-storage-client`, which a [`Node`] starts inside, with [`Call`]s for it as JSON.
 
+mod blocks;
 mod call;
 mod churn;
 mod client;
@@ -13,7 +14,7 @@ mod node;
 mod program;
 
 pub use call::{
-    Access, Answer, Call, Create, Parameters, Place, Refused, Source, Told, parameters,
+    Access, Answer, Call, Changed, Create, Parameters, Place, Refused, Source, Told, parameters,
 };
 pub use killing::Stalls;
 pub use node::{Disks, METADATA, Node, Setup, VG};
