@@ -238,7 +238,7 @@ fn thick_volumes_of_every_layout_keep_their_bytes_through_growth() {
 }
 
 /// Appends files with fsync and notes each one only when it is on disk; the notes are in memory.
-const WRITER: &str = r#"
+const WRITER: &str = r"
 mkdir -p /run/noted
 setsid bash -c 'i=0; while [ ! -e /run/stop ]; do
   i=$((i + 1))
@@ -246,7 +246,7 @@ setsid bash -c 'i=0; while [ ! -e /run/stop ]; do
   dd if=/run/next of=TARGET/f$i conv=fsync status=none && sync TARGET &&
     md5sum </run/next >/run/noted/$i.part && mv /run/noted/$i.part /run/noted/$i
 done' >/dev/null 2>&1 &
-"#;
+";
 
 /// All that was noted before the snapshot is in the copy.
 fn assert_noted_is_in(node: &Node, notes: &str, place: &Place) {
