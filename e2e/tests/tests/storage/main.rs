@@ -4,6 +4,7 @@
 
 mod beside;
 mod blocks;
+mod capacity;
 mod concurrency;
 mod crash;
 mod data;
