@@ -14,11 +14,11 @@ use fairlead_csi_volume::{
     CoName, Encryption, Fs, FsState, Kind, Layout, Limits, Parameters, Record, Wipe, changes,
 };
 
+use super::VolumeError;
 use super::explain::describe;
 use super::node::Node;
 use super::persistent::{PersistentVolume, is_name, name_from};
 use super::world::{Place, World};
-use super::VolumeError;
 
 /// Whose layout a logical volume has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,9 +174,7 @@ fn parameters_of(lv: &Lv) -> Result<Layout, String> {
             reserve: None,
         },
         Made::Linear => Layout::Linear,
-        Made::Striped { stripes } => Layout::Striped {
-            stripes: *stripes,
-        },
+        Made::Striped { stripes } => Layout::Striped { stripes: *stripes },
         Made::Raid1 { integrity, .. } => Layout::Raid1 {
             integrity: *integrity,
         },
@@ -354,9 +352,15 @@ fn notes(place: &Place<'_>, content: &Content, options: &Options) -> Vec<String>
     }
     if options.block {
         notes.push(match content {
-            Content::Fs(fs) => format!("{fs} is on it, and is left to the pod that gets the device"),
-            Content::Other(what) => format!("{what} is on it, and is left to the pod that gets the device"),
-            Content::Nothing | Content::NotSeen => "it is given to pods as a device, as it is".to_owned(),
+            Content::Fs(fs) => {
+                format!("{fs} is on it, and is left to the pod that gets the device")
+            }
+            Content::Other(what) => {
+                format!("{what} is on it, and is left to the pod that gets the device")
+            }
+            Content::Nothing | Content::NotSeen => {
+                "it is given to pods as a device, as it is".to_owned()
+            }
         });
     }
     let snapshots = place.needed_by();

@@ -104,6 +104,8 @@ fn claim(text: &str) -> Result<(String, String), String> {
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
             Ok((namespace.to_owned(), name.to_owned()))
         }
-        _ => Err("a namespace, '/' and the claim's name are needed, as in shop/data-web-0".to_owned()),
+        _ => Err(
+            "a namespace, '/' and the claim's name are needed, as in shop/data-web-0".to_owned(),
+        ),
     }
 }

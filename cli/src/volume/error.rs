@@ -48,8 +48,11 @@ pub enum VolumeError {
     #[error(transparent)]
     Device(#[from] fairlead_csi_mount::MountError),
     /// Nothing has the name or id.
-    #[error("no volume or snapshot of this node is {what:?}: an id, the name of a logical volume (with or without its group) or \
-             the orchestrator's name is looked for{}", beside(unread))]
+    #[error(
+        "no volume or snapshot of this node is {what:?}: an id, the name of a logical volume (with or without its group) or \
+             the orchestrator's name is looked for{}",
+        beside(unread)
+    )]
     Unknown {
         /// As given.
         what: String,
@@ -67,7 +70,8 @@ pub enum VolumeError {
     /// The group of an id is not on this node.
     #[error(
         "no volume group of this node has the id {group}, in which {what} would be: its disks are not here, or the volume \
-         is another node's{}", beside(unread)
+         is another node's{}",
+        beside(unread)
     )]
     GroupGone {
         /// As given.
@@ -97,7 +101,9 @@ pub enum VolumeError {
         ours: String,
     },
     /// Its tags cannot be read.
-    #[error("{lv}: {source}; nothing is done to it until its tags are right: lvs -o +tags {lv}, lvchange --addtag, --deltag")]
+    #[error(
+        "{lv}: {source}; nothing is done to it until its tags are right: lvs -o +tags {lv}, lvchange --addtag, --deltag"
+    )]
     Damaged {
         /// Group and name.
         lv: String,
@@ -109,7 +115,9 @@ pub enum VolumeError {
     #[error(transparent)]
     Tag(#[from] TagError),
     /// Somebody uses it.
-    #[error("{lv} is in use: it is open {open} times; end the pod that has it, or unmount it, first")]
+    #[error(
+        "{lv} is in use: it is open {open} times; end the pod that has it, or unmount it, first"
+    )]
     InUse {
         /// Group and name.
         lv: String,

@@ -7,12 +7,12 @@ use fairlead_csi_lvm::Layout;
 use fairlead_csi_volume::{Encryption, FsState, Kind, Record, Wipe, aside};
 use serde::Serialize;
 
+use super::VolumeError;
 use super::disks::{Share, shares};
 use super::entry::{Entry, State, layout, size};
 use super::health::pool_status;
 use super::node::Node;
 use super::world::{Place, World};
-use super::VolumeError;
 
 /// What is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -66,8 +66,7 @@ pub fn explain(world: &World, node: &Node, what: &str, now: u64) -> Result<Expla
         pool_use: pool_use(&place),
         wanted: record.map(|record| record.wanted),
         parameters: record.map(|record| record.parameters.canonical()),
-        encrypted: record
-            .is_some_and(|record| record.parameters.encryption == Encryption::Luks2),
+        encrypted: record.is_some_and(|record| record.parameters.encryption == Encryption::Luks2),
         source: record.and_then(|record| source(&place, record)),
         dependents: dependents(world, &place),
         left,
@@ -107,7 +106,10 @@ fn source(place: &Place<'_>, record: &Record) -> Option<String> {
     let vg = &place.group.vg;
     Some(match vg.lv(&source.lv) {
         Some(lv) => format!("{kind} {}/{} ({}-{})", vg.name, lv.name, vg.uuid, lv.uuid),
-        None => format!("{kind} with LV id {}, which is gone", source.lv.with_dashes()),
+        None => format!(
+            "{kind} with LV id {}, which is gone",
+            source.lv.with_dashes()
+        ),
     })
 }
 

@@ -9,12 +9,12 @@ use fairlead_csi_lvm::{Command, Status};
 use fairlead_csi_volume::{Record, aside, changes};
 use serde::Serialize;
 
+use super::VolumeError;
 use super::entry::{Entry, State, size};
 use super::explain::when;
 use super::list::table;
 use super::node::Node;
 use super::world::{Place, Unread, World};
-use super::VolumeError;
 
 /// What is left over on the node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -44,11 +44,7 @@ impl Listed {
         };
         for unread in &self.unread {
             // Writing to a string does not fail.
-            let _ = writeln!(
-                text,
-                "not read: group {}: {}",
-                unread.group, unread.reason
-            );
+            let _ = writeln!(text, "not read: group {}: {}", unread.group, unread.reason);
         }
         text
     }

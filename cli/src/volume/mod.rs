@@ -16,9 +16,9 @@ pub mod list;
 pub mod node;
 pub mod persistent;
 mod run;
-pub mod world;
 #[cfg(test)]
 mod tests;
+pub mod world;
 
 pub use arguments::VolumeCommand;
 pub use error::VolumeError;

@@ -102,7 +102,8 @@ pub fn name_from(text: &str) -> String {
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     let label = |label: &str| {
-        let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+        let ends =
+            |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
         let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         ends(label.chars().next()) && ends(label.chars().next_back()) && label.chars().all(inner)
     };

@@ -8,6 +8,7 @@ use fairlead_csi_lvm::{Command, Lv, Lvm, Vg};
 use fairlead_csi_mount::{FsType, Kind, Tools, inspect};
 use fairlead_csi_volume::{Fs, LvUuid, VgUuid};
 
+use super::VolumeError;
 use super::adopt::{self, Content, Options};
 use super::arguments::{Adopt, Common, Explain, Gc, List, VolumeCommand};
 use super::entry::size;
@@ -16,7 +17,6 @@ use super::gc::{self, Leftovers};
 use super::list::Listed;
 use super::node::{Door, Node};
 use super::world::{Place, World};
-use super::VolumeError;
 use crate::CliError;
 use crate::policy::{Form, json};
 
@@ -88,7 +88,10 @@ fn put_aside(lvm: &Lvm, node: &Node, world: &World, what: &str) -> Result<String
     let plan = gc::put_aside(&place, &status, cluster, now())?;
     let path = carry_out(lvm, &place, &plan.commands)?;
     let id = place.id();
-    let after = place.record.as_ref().and_then(|record| record.as_ref().ok());
+    let after = place
+        .record
+        .as_ref()
+        .and_then(|record| record.as_ref().ok());
     let left = match after.and_then(|record| record.put_aside) {
         Some(at) => fairlead_csi_volume::aside::due(at, node.grace).saturating_sub(now()),
         None => node.grace.as_secs(),

@@ -12,9 +12,7 @@ use std::time::Duration;
 use fairlead_csi_lvm::{
     Layout, Lv, MetadataArea, PoolMode, PoolStatus, Pv, Status, ThinStatus, Vg, WhenFull,
 };
-use fairlead_csi_volume::{
-    CoName, Fs, FsState, Kind, Limits, LvUuid, Parameters, Record, VgUuid,
-};
+use fairlead_csi_volume::{CoName, Fs, FsState, Kind, Limits, LvUuid, Parameters, Record, VgUuid};
 
 use super::node::Node;
 use super::world::{Group, Unread, World};

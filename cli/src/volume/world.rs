@@ -101,10 +101,7 @@ impl World {
         let lv_uuid = what.parse::<LvUuid>().ok();
         let is_meant = |place: &Place<'_>| {
             let known = matches!(&place.record, Some(Ok(record)) if record.name.as_str() == what);
-            known
-                || place.lv.name == name
-                || place.path() == name
-                || lv_uuid == Some(place.lv.uuid)
+            known || place.lv.name == name || place.path() == name || lv_uuid == Some(place.lv.uuid)
         };
         let mut found: Vec<_> = self.all().filter(is_meant).collect();
         // A volume of ours is meant rather than somebody else's of the same name.

@@ -133,7 +133,8 @@ fn a_thin_clone_of_theirs_gets_a_uuid_of_its_own_and_another_name_on_demand() {
         ..Options::default()
     };
     let adoption = adopt(&world, TOPOLVM, &Content::Fs(Fs::Ext4), &options).unwrap();
-    let [Command::Retag { add, .. }, Command::Rename { to, .. }] = adoption.commands.as_slice() else {
+    let [Command::Retag { add, .. }, Command::Rename { to, .. }] = adoption.commands.as_slice()
+    else {
         panic!("{:?}", adoption.commands);
     };
     assert!(add.contains("fl.fs=ext4!"), "{add:?}");

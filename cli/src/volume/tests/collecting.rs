@@ -66,10 +66,7 @@ fn what_no_claim_can_have_is_listed_with_the_time_it_has_left() {
 
 #[test]
 fn putting_aside_tags_first_and_taking_back_renames_first() {
-    let before = world(vec![
-        tagged(thin(1, "vol-a"), &record("pvc-a")),
-        pool(),
-    ]);
+    let before = world(vec![tagged(thin(1, "vol-a"), &record("pvc-a")), pool()]);
     let place = before.find("pvc-a").unwrap();
     let active = place.status().unwrap();
     let lv = lv_uuid(1);
@@ -127,7 +124,13 @@ fn what_is_used_needed_or_not_ours_is_not_put_aside() {
         lv(3, "snap-b", cow),
         tagged(lv(4, "vol-c", Layout::Linear), &foreign),
         lv(5, "root", Layout::Linear),
-        tagged(lv(6, "vol-d", Layout::Linear), &Record { name: record("pvc-d").name, ..aside(0) }),
+        tagged(
+            lv(6, "vol-d", Layout::Linear),
+            &Record {
+                name: record("pvc-d").name,
+                ..aside(0)
+            },
+        ),
     ]);
     let refused = |what: &str, open| {
         let status = Status {

@@ -222,7 +222,15 @@ fn sizes_and_times_are_short() {
     use super::super::explain::when;
     assert_eq!(
         [0, 1023, 1024, 1536, MIB - 1, 400 * MIB, 1 << 40].map(size),
-        ["0 B", "1023 B", "1 KiB", "1.5 KiB", "1023.9 KiB", "400 MiB", "1 TiB"]
+        [
+            "0 B",
+            "1023 B",
+            "1 KiB",
+            "1.5 KiB",
+            "1023.9 KiB",
+            "400 MiB",
+            "1 TiB"
+        ]
     );
     assert_eq!(
         [0, 59, 61, 3600 * 71 + 120].map(when),
