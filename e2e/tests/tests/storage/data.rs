@@ -126,7 +126,7 @@ impl Case {
             }
             let total = self.total(node, &self.place(&larger));
             assert!(
-                total > SIZE + 64 * MIB,
+                total > SIZE + 32 * MIB,
                 "{}: a larger restore has {total} bytes",
                 self.name
             );
