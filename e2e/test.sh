@@ -40,7 +40,7 @@ rust_tests() { cargo test --workspace --no-fail-fast; }
 
 # What boots machines with device-mapper. They start programs of these packages.
 storage_tests() {
-  local packages=(--package fairlead-e2e-vm --package fairlead-e2e-tests)
+  local packages=(--package fairlead-e2e-vm --package fairlead-e2e-tests --package fairlead-cli)
   for name in lvm mount driver; do
     packages+=(--package "fairlead-csi-$name")
   done
