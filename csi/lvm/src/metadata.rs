@@ -210,7 +210,7 @@ fn volume(name: &str, lv: &Section, segments: &[&Section]) -> Result<Lv, Metadat
             .ok_or_else(|| missing(name, "id"))?,
         extents,
         tags: tags(lv),
-        layout: layout(segments),
+        layout: layout(segments, &flags),
         visible: flags.contains("VISIBLE"),
         writable: flags.contains("WRITE"),
         skip_activation: flags.contains("ACTIVATION_SKIP"),
@@ -264,7 +264,7 @@ fn areas_of(
     }
 }
 
-fn layout(segments: &[&Section]) -> Layout {
+fn layout(segments: &[&Section], flags: &BTreeSet<&str>) -> Layout {
     let Some(first) = segments.first() else {
         return Layout::Other("none".to_owned());
     };
@@ -302,7 +302,7 @@ fn layout(segments: &[&Section]) -> Layout {
             data: first.text("pool").unwrap_or_default().to_owned(),
             metadata: first.text("metadata").unwrap_or_default().to_owned(),
             chunk: first.number("chunk_size").unwrap_or_default() * SECTOR,
-            when_full: if first.number("error_if_no_space") == Some(1) {
+            when_full: if flags.contains("ERROR_WHEN_FULL") {
                 WhenFull::Error
             } else {
                 WhenFull::Queue
