@@ -17,7 +17,8 @@ fn small_pool(disks: &Disks, when_full: &str) -> Node {
     let node = Node::boot_without_driver(disks, &setup).unwrap();
     let error = if when_full == "error" { "y" } else { "n" };
     node.run(&format!(
-        "lvcreate -q -y -T -L 128m --poolmetadatasize 4m --errorwhenfull {error} {VG}/fairlead-pool && \
+        "lvcreate -q -y -T -L 128m --poolmetadatasize 4m {VG}/fairlead-pool && \
+         lvchange -q --errorwhenfull {error} {VG}/fairlead-pool && \
          lvcreate -q -y -an -n rest -l 100%FREE {VG}"
     ))
     .unwrap();
