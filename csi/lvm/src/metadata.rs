@@ -159,6 +159,8 @@ fn volumes(section: &Section) -> Result<Vec<Lv>, MetadataError> {
     }
     for lv in &mut lvs {
         if let Some(origin) = snapshots.get(lv.name.as_str()) {
+            // LVM flags the hidden volume that tells of it instead.
+            lv.visible = true;
             lv.layout = Layout::CowSnapshot {
                 origin: (*origin).to_owned(),
             };

@@ -1,4 +1,5 @@
-//! The crate against real LVM: what it reads against LVM's reports, each command once, and workers that die.
+//! The crate against real LVM. The parts `reports`, `commands`, `deaths` and `measure` are started by hand, with
+//! `fairlead-vm run --env FAIRLEAD_TEST_PART=…` and this program's `--exact inside --ignored`.
 
 #![expect(
     clippy::print_stdout,
@@ -43,32 +44,8 @@ fn in_machine(part: &str, disks: usize) {
 
 #[test]
 #[ignore = "boots a virtual machine: run by make test's storage stage"]
-fn what_is_read_is_what_lvm_reports() {
-    in_machine("reports", 4);
-}
-
-#[test]
-#[ignore = "boots a virtual machine: run by make test's storage stage"]
-fn each_command_does_its_work_and_says_why_not() {
-    in_machine("commands", 4);
-}
-
-#[test]
-#[ignore = "boots a virtual machine: run by make test's storage stage"]
-fn a_worker_may_die_at_any_time() {
-    in_machine("deaths", 2);
-}
-
-#[test]
-#[ignore = "boots a virtual machine: run by make test's storage stage"]
 fn groups_that_are_not_ours_or_not_whole_are_told_apart() {
     in_machine("refusals", 4);
-}
-
-#[test]
-#[ignore = "boots a virtual machine: run by make test's storage stage"]
-fn measured_worker_exec_and_reader() {
-    in_machine("measure", 1);
 }
 
 #[test]
