@@ -157,7 +157,6 @@ fn severity(severity: Severity) -> &'static str {
 #[must_use]
 pub fn state(place: &Place<'_>) -> State {
     match &place.record {
-        None => State::Ready,
         Some(Err(_)) => State::Damaged,
         Some(Ok(Record {
             put_aside: Some(0), ..
@@ -169,7 +168,7 @@ pub fn state(place: &Place<'_>) -> State {
         Some(Ok(record)) if health::short(&place.group.vg, place.lv, record).is_some() => {
             State::Growing
         }
-        Some(Ok(_)) => State::Ready,
+        None | Some(Ok(_)) => State::Ready,
     }
 }
 
