@@ -42,7 +42,7 @@ conformance: lab image ## Run every [sig-network] conformance test of Kubernetes
 	@echo "== conformance: 500 power failures of a storage node, its driver and LVM worker killed 200 times each: two hours"
 	@cargo build --quiet --package fairlead-e2e-vm --package fairlead-e2e-tests --package fairlead-csi-driver --bins
 	@FAIRLEAD_CRASHES=500 FAIRLEAD_KILLS=200 cargo test --quiet --package fairlead-e2e-tests --test storage -- \
-	  --ignored crash:: kills::
+	  --ignored crash:: kills:: full:: data_zeros::
 	@echo "== conformance: 1,000 pods that come and go, all of upstream's tests of NetworkPolicy"
 	@echo "   that need no SCTP socket, a change of mode, ten minutes without API server, upstream's [sig-network]"
 	@echo "   conformance tests, how soon pods of other nodes let a new pod in, and 10,000 Pod objects,"

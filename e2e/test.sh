@@ -44,8 +44,11 @@ storage_tests() {
   for name in lvm mount driver; do
     packages+=(--package "fairlead-csi-$name")
   done
+  # docs/storage.md tells of these under Known faults; make conformance runs them.
+  local skipped=(--skip crash::power_failures --skip full:: --skip wipe_delete_leaves_no_byte
+    --skip writers_go_on_when_the_lvm_worker_is_killed)
   cargo build --quiet "${packages[@]}" --bins &&
-    cargo test "${packages[@]}" --tests --no-fail-fast -- --ignored --test-threads=2
+    cargo test "${packages[@]}" --tests --no-fail-fast -- --ignored --test-threads=2 "${skipped[@]}"
 }
 
 chart_tests() { charts/test.sh; }

@@ -125,7 +125,7 @@ fn world(lvs: Vec<Lv>) -> World {
             device: Some(PathBuf::from("/dev/sdb")),
             extents: 1000,
             allocatable: true,
-            free: vec![500..1000],
+            free: std::iter::once(500..1000).collect(),
             start: MIB,
             tags: BTreeSet::new(),
         }],
