@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::{MetadataArea, Pv};
+use crate::{MetadataArea, Pv, config};
 
 fn lv(name: &str, id: char, extents: u64, layout: Layout) -> Lv {
     Lv {
@@ -237,7 +237,7 @@ fn what_lvm_cannot_take_is_refused_in_words() {
     );
     let mut partial = vg();
     partial.pvs[1].device = None;
-    let error = argv(&partial, &Command::Activate { lv: id('a') }).expect_err("refused");
+    let error = config::devices(&partial).expect_err("refused");
     assert_eq!(
         error.to_string(),
         "volume group data is not complete: no disk carries physical volume two; plug it in, or \

@@ -15,10 +15,13 @@ fn small_pool(disks: &Disks, when_full: &str) -> Node {
         ..Setup::default()
     };
     let node = Node::boot_without_driver(disks, &setup).unwrap();
-    let error = if when_full == "error" { "y" } else { "n" };
+    // LVM refuses to set what is set already.
+    let error = match when_full {
+        "error" => format!("lvchange -q --errorwhenfull y {VG}/fairlead-pool && "),
+        _ => String::new(),
+    };
     node.run(&format!(
-        "lvcreate -q -y -T -L 128m --poolmetadatasize 4m {VG}/fairlead-pool && \
-         lvchange -q --errorwhenfull {error} {VG}/fairlead-pool && \
+        "lvcreate -q -y -T -L 128m --poolmetadatasize 4m {VG}/fairlead-pool && {error}\
          lvcreate -q -y -an -n rest -l 100%FREE {VG}"
     ))
     .unwrap();
@@ -71,8 +74,11 @@ fn a_full_pool_that_answers_with_errors_keeps_every_byte_that_was_on_the_disk_an
         start.elapsed()
     );
 
+    // The driver grows the pool as soon as there is room.
     node.run(&format!(
-        "lvremove -q -y {VG}/rest && lvextend -q -L +256m {VG}/fairlead-pool"
+        "lvremove -q -y {VG}/rest; \
+         until [ $(lvs --noheadings --nosuffix --units m -o lv_size {VG}/fairlead-pool | cut -d. -f1) -gt 128 ]; \
+         do sleep 0.2; done"
     ))
     .unwrap();
     node.attach(&place).unwrap();
