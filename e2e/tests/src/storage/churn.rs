@@ -106,6 +106,10 @@ impl Line {
                 }
                 if let Some(from) = from {
                     let (id, snapshot) = (self.id(from)?, self.item(from)?.snapshot);
+                    if *thick || self.item(from)?.thick {
+                        // Blocks are copied, which is refused while somebody writes.
+                        self.detach(from).await?;
+                    }
                     create.source = Some(if snapshot {
                         Source::Snapshot(id)
                     } else {

@@ -93,7 +93,9 @@ fn with_argument(word: &str) -> Vec<i32> {
         let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let mut arguments = arguments.split(|byte| *byte == 0);
         let program = arguments.next().unwrap_or_default();
-        program.ends_with(b"fairlead-csi") && arguments.next() == Some(word.as_bytes())
+        // The driver starts its workers from its own program, whatever its path.
+        let ours = program.ends_with(b"fairlead-csi") || program == b"/proc/self/exe";
+        ours && arguments.next() == Some(word.as_bytes())
     });
     named
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
