@@ -24,6 +24,15 @@ help: ## List the targets
 demo: lab image ## Bring up three nodes in two subnets, install Fairlead by its chart, show what works
 	@echo "== demo: a cluster of three nodes in two subnets, the chart on it, and what works"
 	@$(LAB) demo --subnets 2 --mode vxlan
+	@$(MAKE) demo-storage
+
+.PHONY: demo-storage
+demo-storage: ## Show volumes on LVM, in a machine with device-mapper: made, snapshot, restored, grown, after a power failure
+	@e2e/tools/machine.sh
+	@e2e/tools/vm.sh
+	@echo "== demo-storage: a machine with two disks, the driver, and what volumes live through"
+	@cargo build --quiet --package fairlead-e2e-vm --package fairlead-e2e-tests --package fairlead-csi-driver --bins
+	@$(CARGO_TARGET_DIR)/debug/fairlead-storage-demo
 
 .PHONY: demo-down
 demo-down: ## Take the demonstration down

@@ -8,6 +8,7 @@ mod call;
 mod churn;
 mod client;
 mod data;
+mod demo;
 mod killing;
 mod model;
 mod node;
@@ -16,6 +17,7 @@ mod program;
 pub use call::{
     Access, Answer, Call, Changed, Create, Parameters, Place, Refused, Source, Told, parameters,
 };
+pub use demo::demo;
 pub use killing::Stalls;
 pub use node::{Disks, METADATA, Node, Setup, VG};
 pub use program::program;
