@@ -1,5 +1,8 @@
 //! LVM's metadata text as a [`Vg`]: names, segments and flags as in LVM's `lib/format_text/import_vsn1.c`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -86,7 +89,7 @@ pub(crate) fn describe(text: &[u8]) -> Result<Described, MetadataError> {
         .filter(|lock| !matches!(*lock, "" | "none"))
         .map(str::to_owned)
         .or_else(|| status.contains("CLUSTERED").then(|| "clvm".to_owned()));
-    Ok(Described {
+    let described = Described {
         vg: Vg {
             name: name.clone(),
             uuid: vg
@@ -104,7 +107,23 @@ pub(crate) fn describe(text: &[u8]) -> Result<Described, MetadataError> {
         exported: status.contains("EXPORTED"),
         lock_type,
         given_up,
-    })
+    };
+    countable(&described.vg)?;
+    Ok(described)
+}
+
+/// Extents are counted in 32 bits, and no group or volume has 16 EiB: whoever computes with sizes need not look.
+fn countable(vg: &Vg) -> Result<(), MetadataError> {
+    let all = vg.lvs.iter().map(|lv| lv.extents);
+    let all = all.chain(vg.pvs.iter().map(|pv| pv.extents));
+    if all.clone().any(|extents| extents > u64::from(u32::MAX)) {
+        return Err(missing(&vg.name, "count of extents"));
+    }
+    let most = all.max().unwrap_or_default().max(vg.extents());
+    match most.checked_mul(vg.extent_size) {
+        Some(_) => Ok(()),
+        None => Err(missing(&vg.name, "extent_size")),
+    }
 }
 
 /// `status` and `flags`: what old and new versions know.
@@ -303,7 +322,10 @@ fn layout(segments: &[&Section], flags: &BTreeSet<&str>) -> Layout {
         "thin-pool" => Layout::ThinPool {
             data: first.text("pool").unwrap_or_default().to_owned(),
             metadata: first.text("metadata").unwrap_or_default().to_owned(),
-            chunk: first.number("chunk_size").unwrap_or_default() * SECTOR,
+            chunk: first
+                .number("chunk_size")
+                .unwrap_or_default()
+                .saturating_mul(SECTOR),
             when_full: if flags.contains("ERROR_WHEN_FULL") {
                 WhenFull::Error
             } else {
