@@ -241,6 +241,18 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_taken_reads_the_same_again() {
+        bolero::check!()
+            .with_type::<Vec<String>>()
+            .for_each(|words| {
+                if let Ok(options) = MountOptions::parse(words) {
+                    let again = MountOptions::parse(&[options.in_words()]);
+                    assert_eq!(again.ok().as_ref(), Some(&options), "{words:?}");
+                }
+            });
+    }
+
+    #[test]
     fn a_word_is_added_once() {
         assert_eq!(
             MountOptions::default().with("nouuid").with("nouuid").data(),

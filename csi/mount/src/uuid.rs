@@ -99,6 +99,15 @@ mod tests {
     }
 
     #[test]
+    fn any_text_is_a_uuid_that_prints_as_it_was_or_is_refused() {
+        bolero::check!().with_type::<String>().for_each(|text| {
+            if let Ok(uuid) = text.parse::<Uuid>() {
+                assert_eq!(uuid.to_string(), text.to_lowercase());
+            }
+        });
+    }
+
+    #[test]
     fn anything_else_is_refused() {
         for text in [
             "",

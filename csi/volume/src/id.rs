@@ -168,6 +168,27 @@ impl fmt::Display for VolumeId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_an_id_that_prints_as_it_was_or_is_refused(text in "[a-zA-Z0-9é\\-]{30,70}|\\PC*") {
+            if let Ok(id) = text.parse::<VolumeId>() {
+                prop_assert_eq!(id.to_string(), text.clone());
+            }
+            if let Ok(id) = text.parse::<LvUuid>() {
+                prop_assert!([id.to_string(), id.with_dashes()].contains(&text));
+            }
+        }
+
+        #[test]
+        fn ids_come_back(text in "[a-zA-Z0-9]{32}") {
+            let id: LvUuid = text.parse().unwrap();
+            prop_assert_eq!(id.with_dashes().parse::<LvUuid>(), Ok(id));
+            let both = format!("{text}-{text}");
+            prop_assert_eq!(both.parse::<VolumeId>().unwrap().to_string(), both);
+        }
+    }
 
     const VG: &str = "q1aPvAz0TLfGwXOdk0kTt1hLm2sXyZ9B";
     const LV: &str = "ZfT3s0h8hYc2mR9vQ1bNwE7uKpLjXaG5";

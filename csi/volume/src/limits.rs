@@ -152,6 +152,25 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn limits_come_back_from_their_tag_and_any_text_is_a_tag_or_none(
+            numbers in any::<[Option<u64>; 4]>(),
+            text in any::<String>(),
+        ) {
+            let [read_bps, write_bps, read_iops, write_iops] = numbers;
+            let limits = Limits { read_bps, write_bps, read_iops, write_iops };
+            if limits != Limits::default() {
+                prop_assert_eq!(Limits::from_tag(&limits.tag()), Some(limits));
+            }
+            let _ = Limits::from_tag(&text);
+            for key in ["readBps", "writeIops"] {
+                let _ = Change::parse(&BTreeMap::from([(key.to_owned(), text.clone())]));
+            }
+        }
+    }
 
     fn parse(pairs: &[(&str, &str)]) -> Result<Change, LimitError> {
         let pairs = pairs

@@ -92,9 +92,24 @@ fn size(text: &str) -> Option<SnapshotSize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn parse(key: &str, value: &str) -> Result<SnapshotParameters, ParameterError> {
         SnapshotParameters::parse(&BTreeMap::from([(key.to_owned(), value.to_owned())]))
+    }
+
+    proptest! {
+        #[test]
+        fn a_snapshot_has_an_extent_and_never_more_than_a_copy_needs(
+            text in "[0-9]{1,20}(%|[KMGTPE]i)?|\\PC*",
+            origin in 1..=u64::from(u32::MAX),
+            extent in prop::sample::select(vec![0, 1, 1 << 20, 4 << 20, u64::MAX]),
+        ) {
+            if let Ok(parameters) = parse("size", &text) {
+                let extents = parameters.extents(origin, extent);
+                prop_assert!((1..=origin + origin / 255 + 2).contains(&extents));
+            }
+        }
     }
 
     #[test]
