@@ -135,7 +135,7 @@ fn same(vg: &Vg, lv: &Lv, theirs: &[String]) {
 
 pub(crate) fn run() {
     sh(
-        "modprobe dm-integrity || true; pvcreate -q --metadatasize 256k /dev/ubd[abcd]; vgcreate -q -s 4m data /dev/ubd[abcd]",
+        "modprobe dm-integrity || true; pvcreate -q --metadatasize 128k --dataalignment 128k /dev/ubd[abcd]; vgcreate -q -s 4m data /dev/ubd[abcd]",
     );
     let lvm = lvm();
     compare(&lvm, "data");
