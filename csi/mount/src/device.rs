@@ -87,6 +87,13 @@ pub(crate) fn size_of(file: &File) -> io::Result<u64> {
     }
 }
 
+/// Has the kernel refuse all writes to a block device, or take them again. The kernel forgets it with the
+/// device, so when its LV is deactivated.
+pub fn set_read_only(device: &Path, read_only: bool) -> Result<()> {
+    let file = File::open(device).map_err(|source| open_error("open", device, source))?;
+    sys::set_read_only(&file, read_only).map_err(MountError::io("set the permission of", device))
+}
+
 pub(crate) fn metadata(operation: &'static str, path: &Path) -> Result<std::fs::Metadata> {
     std::fs::metadata(path).map_err(|source| open_error(operation, path, source))
 }

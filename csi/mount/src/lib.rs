@@ -37,7 +37,7 @@ mod wipe;
 mod xfs;
 
 pub use decide::{Decision, Formatted, Wanted, decide};
-pub use device::{DeviceNumber, device_number, device_size, is_block};
+pub use device::{DeviceNumber, device_number, device_size, is_block, set_read_only};
 pub use error::{ErrorKind, Holder, MountError, Result};
 pub use exec::Tools;
 pub use format::{MkfsOptions, format};

@@ -58,8 +58,8 @@ fn already(
 }
 
 /// Binds a device node onto a file, which is made. A read-only bind keeps nobody from writing to the
-/// device (device nodes ignore it): the container runtime does that with its device rules, and the LV's
-/// own permission where it was activated read-only.
+/// device (device nodes ignore it): the container runtime does that with its device rules, and
+/// [`crate::set_read_only`] where nobody may write.
 pub fn publish_block(device: &Path, target: &Path, read_only: bool) -> Result<Done> {
     let number = device_number(device)?;
     if let Some(there) = Mounts::read()?.at(target) {

@@ -14,6 +14,8 @@ use nix::mount::MsFlags;
 
 mod raw {
     nix::ioctl_read!(block_size64, 0x12, 114, u64);
+    // BLKROSET is _IO(0x12, 93) and takes a pointer to an int.
+    nix::ioctl_write_ptr_bad!(set_read_only, 0x125d, i32);
     // BLKZEROOUT is _IO(0x12, 127) and takes a pointer to start and length in bytes.
     nix::ioctl_write_ptr_bad!(zero_out, 0x127f, [u64; 2]);
     nix::ioctl_write_ptr!(ext4_resize, b'f', 16, u64);
@@ -61,6 +63,14 @@ pub(crate) fn block_size64(device: &File) -> io::Result<u64> {
     // SAFETY: BLKGETSIZE64 writes one u64 to the pointer, which is valid for the call.
     unsafe { raw::block_size64(device.as_raw_fd(), &raw mut size) }?;
     Ok(size)
+}
+
+/// Has the kernel refuse all writes to the device, or take them again.
+pub(crate) fn set_read_only(device: &File, read_only: bool) -> io::Result<()> {
+    let value = i32::from(read_only);
+    // SAFETY: BLKROSET reads one int from the pointer, which is valid for the call.
+    unsafe { raw::set_read_only(device.as_raw_fd(), &raw const value) }?;
+    Ok(())
 }
 
 /// Has the device write zeros, by its own means where it has some.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use fairlead_csi_mount::{
     DeviceNumber, MountOptions, Mounts, device_number, is_block, is_luks_open, publish_block,
-    publish_mount, unpublish as unmount,
+    publish_mount, set_read_only, unpublish as unmount,
 };
 use fairlead_csi_spec::v1::{
     NodePublishVolumeRequest, NodePublishVolumeResponse, NodeUnpublishVolumeRequest,
@@ -74,6 +74,7 @@ pub(crate) fn bind(
         path: target.display().to_string(),
         arguments: (access.is_mount(), read_only),
     };
+    let nobody_writes = read_only && standing.iter().all(|it| it.arguments.1);
     match verdict(access.mode, &standing, &call) {
         Verdict::Same => return Ok(()),
         Verdict::New => {}
@@ -98,6 +99,7 @@ pub(crate) fn bind(
             publish_mount(staging, target, read_only, &MountOptions::parse(flags)?)?;
         }
         AccessKind::Block => {
+            set_read_only(&device, nobody_writes)?;
             publish_block(&device, target, read_only)?;
         }
     }
