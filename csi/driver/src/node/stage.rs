@@ -21,7 +21,8 @@ use std::sync::Arc;
 
 use fairlead_csi_lvm::Command;
 use fairlead_csi_mount::{
-    self as mount, Access as StageAccess, Formatted, FsType, Key, MkfsOptions, MountOptions, Stage,
+    self as mount, Access as StageAccess, Formatted, FsType, Key, MkfsOptions, MountOptions,
+    Mounts, Stage,
 };
 use fairlead_csi_spec::v1::{
     NodeStageVolumeRequest, NodeStageVolumeResponse, NodeUnstageVolumeRequest,
@@ -49,7 +50,8 @@ pub(super) fn stage(
     let found = controller::known(shared, Kind::Volume, id, &request.volume_id)?;
     let key = key(&request.secrets)?;
     let was_active = activate(shared, &found)?;
-    let staged = mounted(shared, &found, &access, key.as_ref(), path)
+    let staged = not_otherwise(&found, &access, path, was_active)
+        .and_then(|()| mounted(shared, &found, &access, key.as_ref(), path))
         .and_then(|()| throttle::apply(shared, &found, &found.record.limits));
     if let Err(error) = staged {
         if !was_active {
@@ -58,6 +60,31 @@ pub(super) fn stage(
         return Err(error);
     }
     Ok(NodeStageVolumeResponse {})
+}
+
+/// What is staged is not staged otherwise (spec.md, `NodeStageVolume`): csi/mount compares file systems and their
+/// options, this the kinds.
+fn not_otherwise(
+    found: &Found,
+    access: &Access,
+    path: &Path,
+    was_active: bool,
+) -> Result<(), DriverError> {
+    let (staged, asked) = if access.is_mount() {
+        let raw = was_active && found.record.fs == FsState::Raw;
+        (raw, "a block device, a file system")
+    } else {
+        let mounted = Mounts::read()?.at(path).is_some();
+        (mounted, "a file system, a block device")
+    };
+    if !staged {
+        return Ok(());
+    }
+    Err(DriverError::Exists {
+        kind: "volume",
+        object: format!("{} at {}", found.id(), path.display()),
+        differs: format!("it is staged as {asked} is asked"),
+    })
 }
 
 /// Makes it active; says whether it was.
