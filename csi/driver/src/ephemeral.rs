@@ -75,17 +75,36 @@ pub(crate) fn publish(
         parameters,
         ..Default::default()
     };
-    let found = create::inline(shared, &wanted)?;
-    activate(shared, &found)?;
-    let place = staging(shared, &found);
+    let (found, made) = create::stand(shared, &wanted)?;
+    let published = bound(shared, request, &found, access, target);
+    if published.is_err() && made {
+        // A CO need not unpublish what it was told that it cannot have.
+        let gone = remove(shared, &request.volume_id);
+        if let Err(error) = gone {
+            tracing::warn!(volume = %found.id(), "stays until it is unpublished: {error}");
+        }
+    }
+    published
+}
+
+/// Mounts the volume in its private place, and binds it to the target.
+fn bound(
+    shared: &Arc<Shared>,
+    request: &NodePublishVolumeRequest,
+    found: &Found,
+    access: &Access,
+    target: &Path,
+) -> Result<(), DriverError> {
+    activate(shared, found)?;
+    let place = staging(shared, found);
     std::fs::create_dir_all(&place).map_err(|error| DriverError::Path {
         path: place.clone(),
         why: error.to_string(),
     })?;
     let key = node::key(&request.secrets)?;
-    node::mounted(shared, &found, access, key.as_ref(), &place)?;
+    node::mounted(shared, found, access, key.as_ref(), &place)?;
     let group = shared.groups.by_id(&found.vg().uuid)?;
-    let found = create::again(shared, &group, &found)?;
+    let found = create::again(shared, &group, found)?;
     node::bind(shared, &found, access, request.readonly, (&place, target))
 }
 

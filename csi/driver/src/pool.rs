@@ -48,12 +48,13 @@ pub(crate) fn policy(class: &Class, layout: &Layout) -> Policy {
     }
 }
 
-/// The pool of a class, made when it is not there and the class says so. To be called while the group
-/// is held for a change.
+/// The pool of a class, made when it is not there, the class says so, and it can then promise `bytes`. To be
+/// called while the group is held for a change.
 pub(crate) fn ensure(
     shared: &Shared,
     class: &Class,
     layout: &Layout,
+    bytes: u64,
 ) -> Result<(Arc<Group>, LvUuid), DriverError> {
     let group = shared.groups.named(&class.vg)?;
     let name = name(class, layout);
@@ -68,7 +69,10 @@ pub(crate) fn ensure(
         )));
     }
     let (chunk, when_full) = wanted(class, layout);
-    let first = pool::first(&room(&group.vg), chunk).map_err(no_room)?;
+    let around = room(&group.vg);
+    let first = pool::first(&around, chunk).map_err(no_room)?;
+    let (empty, left) = first.made(&around, when_full);
+    pool::admit(&empty, &policy(class, layout), &left, bytes).map_err(no_room)?;
     let command = Command::CreatePool {
         name: name.to_owned(),
         extents: first.data,

@@ -59,14 +59,17 @@ pub(super) fn create(
         let allowed = "names that begin so are those of inline volumes";
         return Err(DriverError::invalid("name", &request.name, allowed));
     }
-    let found = inline(shared, request)?;
+    let (found, _) = stand(shared, request)?;
     Ok(CreateVolumeResponse {
         volume: Some(volume(&shared.config.node, &found)),
     })
 }
 
-/// Makes or finds the volume of a request, whatever its name.
-pub(crate) fn inline(shared: &Shared, request: &CreateVolumeRequest) -> Result<Found, DriverError> {
+/// Makes or finds the volume of a request, whatever its name; says whether this call has made it.
+pub(crate) fn stand(
+    shared: &Shared,
+    request: &CreateVolumeRequest,
+) -> Result<(Found, bool), DriverError> {
     let wanted = parse(shared, request)?;
     let _claim = shared.inflight.claim("volume", wanted.name.as_str())?;
     let class = place::class(&shared.config, &wanted.parameters)?;
@@ -74,14 +77,14 @@ pub(crate) fn inline(shared: &Shared, request: &CreateVolumeRequest) -> Result<F
         .groups
         .by_name(Kind::Volume, &wanted.name, Some(&class.vg))?;
     match standing {
-        None => make(shared, &wanted),
+        None => Ok((make(shared, &wanted)?, true)),
         Some(found) if found.record.making => {
             remove(shared, &found)?;
-            make(shared, &wanted)
+            Ok((make(shared, &wanted)?, true))
         }
         Some(found) => {
             same(&found, &wanted)?;
-            finish(shared, found)
+            Ok((finish(shared, found)?, false))
         }
     }
 }
@@ -315,7 +318,7 @@ fn thin(
     let (layout, tags) = (&record.parameters.layout, record.tags()?);
     let group = shared.groups.named(&class.vg)?;
     shared.groups.change(&group.vg.uuid, || {
-        let (group, pool) = pool::ensure(shared, class, layout)?;
+        let (group, pool) = pool::ensure(shared, class, layout, chosen.lv_bytes)?;
         pool::admit(shared, class, &group, &pool, layout, chosen.lv_bytes)?;
         named(shared, &group, Kind::Volume, |name| Command::CreateThin {
             name,
