@@ -52,6 +52,9 @@ conformance: lab image ## Run every [sig-network] conformance test of Kubernetes
 	@cargo build --quiet --package fairlead-e2e-vm --package fairlead-e2e-tests --package fairlead-csi-driver --bins
 	@FAIRLEAD_CRASHES=500 FAIRLEAD_KILLS=200 cargo test --quiet --package fairlead-e2e-tests --test storage -- \
 	  --ignored crash:: kills:: full:: data_zeros::
+	@echo "== conformance: 4,000 volumes in the metadata area that is advised, what 40 random volume groups hold"
+	@FAIRLEAD_VOLUMES=4000 FAIRLEAD_GROUPS=40 cargo test --quiet --package fairlead-e2e-tests --test storage -- \
+	  --ignored area:: capacity::
 	@echo "== conformance: 1,000 pods that come and go, all of upstream's tests of NetworkPolicy"
 	@echo "   that need no SCTP socket, a change of mode, ten minutes without API server, upstream's [sig-network]"
 	@echo "   conformance tests, how soon pods of other nodes let a new pod in, and 10,000 Pod objects,"

@@ -89,6 +89,8 @@ pub struct Create {
     pub limit: i64,
     /// The class's words.
     pub parameters: Parameters,
+    /// Words of a class of attributes, which can be changed later.
+    pub mutable: Parameters,
     /// The one capability.
     pub access: Access,
     /// What it is made from.
@@ -104,6 +106,7 @@ impl Create {
             bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
             limit: 0,
             parameters: Parameters::new(),
+            mutable: Parameters::new(),
             access: Access::mount(""),
             source: None,
         }
@@ -120,6 +123,13 @@ impl Create {
     #[must_use]
     pub fn parameter(mut self, key: &str, value: &str) -> Self {
         self.parameters.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// With a mutable parameter.
+    #[must_use]
+    pub fn mutable(mut self, key: &str, value: &str) -> Self {
+        self.mutable.insert(key.to_owned(), value.to_owned());
         self
     }
 
@@ -164,8 +174,10 @@ pub struct Place {
     pub target: String,
     /// `readonly` of `NodePublishVolume`.
     pub read_only: bool,
-    /// Secrets of `NodeStageVolume` and of both expansions.
+    /// Secrets of `NodeStageVolume` and of both expansions, and of `NodePublishVolume` for an inline volume.
     pub secrets: Parameters,
+    /// `volume_context` of `NodePublishVolume`.
+    pub context: Parameters,
 }
 
 impl Place {
@@ -179,7 +191,18 @@ impl Place {
             target: format!("{PLACES}/{id}/target"),
             read_only: false,
             secrets: Parameters::new(),
+            context: Parameters::new(),
         }
+    }
+
+    /// As a volume that its pod carries inline: it has no staging path.
+    #[must_use]
+    pub fn inline(mut self, context: &[(&str, &str)]) -> Self {
+        self.staging.clear();
+        self.context = parameters(context);
+        self.context
+            .insert("csi.storage.k8s.io/ephemeral".to_owned(), "true".to_owned());
+        self
     }
 
     /// Published read-only.
@@ -274,6 +297,19 @@ pub enum Call {
     Volumes,
     /// `ListSnapshots`, all pages.
     Snapshots,
+    /// One page of `ListVolumes`, or of `ListSnapshots`.
+    Page {
+        /// Which list.
+        snapshots: bool,
+        /// `starting_token`.
+        token: String,
+        /// `max_entries`.
+        most: i32,
+    },
+    /// `ControllerGetCapabilities`.
+    Capabilities,
+    /// `NodeGetStorageHealth`.
+    StorageHealth,
     /// `GetCapacity`.
     Capacity(Parameters),
     /// Writes what `seed` stands for into the volume at its target, and has it on the disk before it answers.
@@ -336,6 +372,8 @@ pub enum Answer {
     One(Told),
     /// Lists.
     All(Vec<Told>),
+    /// Capabilities, as csi.proto names them; reasons of bad health.
+    Names(Vec<String>),
     /// Expansions: the size, and whether the node has to grow the file system.
     Bytes(i64, bool),
     /// Size of the volume, and of each message the ranges: first byte and how many.

@@ -55,12 +55,15 @@ impl Client {
             | Call::Expand { .. }
             | Call::Volumes
             | Call::Snapshots
+            | Call::Page { .. }
+            | Call::Capabilities
             | Call::Capacity(_) => self.controller(call).await.map_err(|it| refused(&it)),
             Call::NodeExpand { .. }
             | Call::Stage(_)
             | Call::Unstage(_)
             | Call::Publish(_)
             | Call::Unpublish(_)
+            | Call::StorageHealth
             | Call::Stats(_) => self.node(call).await.map_err(|it| refused(&it)),
         }
     }
@@ -108,6 +111,7 @@ impl Client {
                 Answer::Done
             }
             Call::Volumes => Answer::All(volumes(&mut to).await?),
+            Call::Capabilities => Answer::Names(capabilities(&mut to).await?),
             Call::Capacity(parameters) => {
                 let request = csi::GetCapacityRequest {
                     parameters,
@@ -150,6 +154,11 @@ impl Client {
                 Answer::Done
             }
             Call::Snapshots => Answer::All(snapshots(&mut to).await?),
+            Call::Page {
+                snapshots,
+                token,
+                most,
+            } => page(&mut to, snapshots, token, most).await?,
             other => {
                 return Err(Status::internal(format!(
                     "{other:?} is not for the controller"
@@ -191,6 +200,8 @@ impl Client {
                     staging_target_path: place.staging,
                     target_path: place.target,
                     readonly: place.read_only,
+                    secrets: place.secrets,
+                    volume_context: place.context,
                     ..Default::default()
                 };
                 to.node_publish_volume(request).await?;
@@ -217,6 +228,12 @@ impl Client {
                 Answer::Bytes(answer.capacity_bytes, false)
             }
             Call::Stats(place) => stats(&mut to, place).await?,
+            Call::StorageHealth => {
+                let request = csi::NodeGetStorageHealthRequest::default();
+                let answer = to.node_get_storage_health(request).await?.into_inner();
+                let all = answer.backend_health.into_iter();
+                Answer::Names(all.map(|it| it.reason).collect())
+            }
             other => return Err(Status::internal(format!("{other:?} is not for the node"))),
         })
     }
@@ -288,6 +305,41 @@ async fn snapshots(to: &mut ControllerClient<Channel>) -> Result<Vec<Told>, Stat
     }
 }
 
+async fn page(
+    to: &mut ControllerClient<Channel>,
+    snapshots: bool,
+    starting_token: String,
+    max_entries: i32,
+) -> Result<Answer, Status> {
+    if snapshots {
+        let request = csi::ListSnapshotsRequest {
+            max_entries,
+            starting_token,
+            ..Default::default()
+        };
+        let page = to.list_snapshots(request).await?.into_inner();
+        let all = page.entries.into_iter().filter_map(|it| it.snapshot);
+        return Ok(Answer::All(all.map(snapshot).collect()));
+    }
+    let request = csi::ListVolumesRequest {
+        max_entries,
+        starting_token,
+    };
+    let page = to.list_volumes(request).await?.into_inner();
+    let all = page.entries.into_iter().filter_map(|it| it.volume);
+    Ok(Answer::All(all.map(told).collect()))
+}
+
+async fn capabilities(to: &mut ControllerClient<Channel>) -> Result<Vec<String>, Status> {
+    use csi::controller_service_capability::Type;
+    let request = csi::ControllerGetCapabilitiesRequest::default();
+    let answer = to.controller_get_capabilities(request).await?.into_inner();
+    let all = answer.capabilities.into_iter().filter_map(|it| it.r#type);
+    Ok(all
+        .map(|Type::Rpc(rpc)| rpc.r#type().as_str_name().to_owned())
+        .collect())
+}
+
 fn request(create: Create) -> csi::CreateVolumeRequest {
     let source = create.source.map(|source| VolumeContentSource {
         r#type: Some(match source {
@@ -303,6 +355,7 @@ fn request(create: Create) -> csi::CreateVolumeRequest {
         }),
         volume_capabilities: vec![capability(&create.access)],
         parameters: create.parameters,
+        mutable_parameters: create.mutable,
         volume_content_source: source,
         ..Default::default()
     }

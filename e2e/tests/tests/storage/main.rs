@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod access;
+mod area;
 mod beside;
 mod blocks;
 mod capacity;
@@ -9,9 +11,12 @@ mod concurrency;
 mod crash;
 mod data;
 mod data_zeros;
+mod ephemeral;
 mod full;
 mod harness;
+mod input;
 mod kills;
 mod life;
+mod limits;
 mod reboots;
 mod sanity;
