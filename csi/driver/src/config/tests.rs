@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use proptest::prelude::*;
 use serde_json::{Map, Value};
 
 use super::*;
@@ -14,6 +15,26 @@ fn parse(text: &str) -> Result<Config, String> {
         _ => None,
     };
     Config::parse(text, environment).map_err(|error| error.to_string())
+}
+
+/// Every key, so that any text comes to stand in the place of any value.
+const ALL: &str = "node: {name: n}\nendpoint: /a\ncluster: {id: c}\nrunDir: /b\nclasses:\n\
+    - {name: a, vg: v, pool: p, createPool: true, overprovision: 2.5, reserve: 5%, whenFull: error}\n\
+    ephemeral: {enabled: true}\ngc: {grace: 72h}\nlimits: {volumes: 7}\nhealth: {listen: \"127.0.0.1:1\"}\n\
+    metrics: {enabled: true, listen: \"127.0.0.1:2\"}\nlog: {format: json, level: warn}\n";
+
+proptest! {
+    #[test]
+    fn any_text_is_a_configuration_or_is_refused(text in "\\PC{0,40}", at in any::<prop::sample::Index>()) {
+        let _ = parse(&text);
+        let words: Vec<&str> = ALL.split(' ').collect();
+        let at = at.index(words.len());
+        for new in [&*text, "1e400", "18446744073709551616h", "-1", "99999999999999Ti", "[]"] {
+            let mut words = words.clone();
+            words[at] = new;
+            let _ = parse(&words.join(" "));
+        }
+    }
 }
 
 #[test]
@@ -41,6 +62,11 @@ fn one_class_is_all_that_has_to_be_said() {
     assert_eq!(config.metrics, Some("0.0.0.0:9478".parse().unwrap()));
     assert_eq!(config.log.format, LogFormat::Text);
     assert_eq!(config.log.level, tracing::Level::INFO);
+}
+
+#[test]
+fn every_key_can_be_said() {
+    assert!(parse(ALL).is_ok(), "{:?}", parse(ALL));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod access;
+mod adopted;
 mod area;
 mod beside;
 mod blocks;
@@ -20,3 +21,4 @@ mod life;
 mod limits;
 mod reboots;
 mod sanity;
+mod secrets;
