@@ -7,7 +7,6 @@
 # tests call. Its output is shown and its success is this script's. Needs qemu-system-x86 (it is slow: no KVM).
 set -euo pipefail
 
-readonly KERNEL=6.1.0-56-cloud-amd64
 readonly MEMORY=1536M
 readonly TOOLS=(/usr/sbin/ip /usr/sbin/tc /usr/sbin/nft)
 
@@ -19,34 +18,21 @@ die() {
 [[ $# -ge 1 && -x $1 ]] || die "usage: kernel61.sh PROGRAM [ARGUMENT…]"
 command -v qemu-system-x86_64 >/dev/null || die "qemu is missing: run \`apt-get install qemu-system-x86\` as root"
 
-cache=$(cd "$(dirname "$0")/../.." && pwd)/.cache/kernel61
-mkdir -p "$cache"
-
 # The kernel and a shell, from Debian's archive.
-debian=$cache/$KERNEL
-if [[ ! -e $debian/boot/vmlinuz-$KERNEL ]]; then
-  packages=$(mktemp -d)
-  (cd "$packages" && apt-get -qq download "linux-image-$KERNEL" busybox-static) 2>"$packages/log" ||
-    die "cannot download the kernel: $(tail -n 1 "$packages/log")"
-  for package in "$packages"/*.deb; do
-    dpkg-deb -x "$package" "$debian.new"
-  done
-  rm -rf "$packages"
-  mv "$debian.new" "$debian"
-fi
-busybox=$debian/bin/busybox
-"$busybox" depmod -b "$debian" "$KERNEL"
+debian=$("$(dirname "$0")/kernel.sh")
+busybox=$debian/busybox
+kernel=$(ls "$debian/lib/modules")
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 mkdir -p "$root"/{bin,sbin,dev,proc,sys,run,tmp,etc,usr/bin,usr/sbin,test}
 cp "$busybox" "$root/bin/busybox"
-modules=$root/lib/modules/$KERNEL
+modules=$root/lib/modules/$kernel
 mkdir -p "$modules/kernel"
-cp -r "$debian/lib/modules/$KERNEL"/modules.* "$modules"
+cp -r "$debian/lib/modules/$kernel"/modules.* "$modules"
 for folder in net lib drivers/net; do
   mkdir -p "$modules/kernel/$folder"
-  cp -r "$debian/lib/modules/$KERNEL/kernel/$folder/." "$modules/kernel/$folder"
+  cp -r "$debian/lib/modules/$kernel/kernel/$folder/." "$modules/kernel/$folder"
 done
 
 # What tests call, with the libraries that they and the program need.
@@ -85,6 +71,6 @@ chmod +x "$root/init"
 trap 'rm -rf "$root" "$root.gz" "$root.log"' EXIT
 
 timeout 1800 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m "$MEMORY" -nographic -no-reboot \
-  -nic none -kernel "$debian/boot/vmlinuz-$KERNEL" -initrd "$root.gz" \
+  -nic none -kernel "$debian/vmlinuz" -initrd "$root.gz" \
   -append "console=ttyS0 quiet panic=-1 rdinit=/init" </dev/null | tr -d '\r' | tee "$root.log"
 grep -q '^kernel61: exit 0$' "$root.log"

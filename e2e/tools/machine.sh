@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sees that this machine can build and run the lab: says plainly what is missing, and installs the Debian packages
 # that are programs only. Packages that start a service are never installed (see debs.sh).
-# Usage: e2e/tools/machine.sh [build|lab]      build: compilers only; lab (the default): also root and its programs
+# Usage: e2e/tools/machine.sh [build|lab|host]
+#        build: compilers only; lab (the default): also root and its programs; host: also qemu
 set -uo pipefail
 
 purpose=${1:-lab}
@@ -22,7 +23,7 @@ fi
 if [ "$(uname -m)" != x86_64 ]; then
   missing+=("this machine is $(uname -m): only x86_64 is supported")
 fi
-if [ "$purpose" = lab ] && [ "$(id -u)" != 0 ]; then
+if [ "$purpose" != build ] && [ "$(id -u)" != 0 ]; then
   missing+=("this is not root: namespaces and control groups need it, run make with sudo")
 fi
 
@@ -37,7 +38,7 @@ package clang-14 clang-14
 package llvm-strip-14 llvm-14
 [ -e /usr/include/bpf/bpf_helpers.h ] || packages+=(libbpf-dev)
 [ -e /usr/include/stdlib.h ] || packages+=(libc6-dev)
-if [ "$purpose" = lab ]; then
+if [ "$purpose" != build ]; then
   package bash bash
   package curl curl
   package ip iproute2
@@ -45,6 +46,9 @@ if [ "$purpose" = lab ]; then
   package nft nftables
   package ss iproute2
   package unshare util-linux
+fi
+if [ "$purpose" = host ]; then
+  package qemu-system-x86_64 qemu-system-x86
 fi
 
 if [ ${#packages[@]} -gt 0 ]; then

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -35,17 +36,23 @@ enum Action {
         _more: Vec<String>,
     },
     #[command(name = agent::AGENT, hide = true)]
-    Agent,
+    Agent {
+        /// The line to the caller.
+        line: PathBuf,
+    },
 }
 
 #[derive(Debug, clap::Args)]
 struct Run {
-    /// A disk (/dev/ubda, /dev/ubdb …): a size such as 8G for a temporary one, or FILE or <FILE:SIZE> for one that is kept.
+    /// A host as Debian makes it, in qemu: its kernel, udev and dmeventd, LVM's own configuration; much slower.
+    #[arg(long)]
+    host: bool,
+    /// A disk (/dev/ubda, /dev/ubdb …; /dev/vda … of a host): a size such as 8G for a temporary one, or FILE or <FILE:SIZE> for one that is kept.
     #[arg(long, value_name = "SIZE|FILE[:SIZE]")]
     disk: Vec<String>,
-    /// Memory.
-    #[arg(long, default_value = "512M")]
-    memory: String,
+    /// Memory [default: 512M, of a host 1G].
+    #[arg(long)]
+    memory: Option<String>,
     /// Seconds after which the command is killed.
     #[arg(long, default_value_t = 300)]
     timeout: u64,
@@ -64,7 +71,7 @@ pub fn run() -> Result<ExitCode> {
         Action::Machine { command } => supervisor::machine(&command)?,
         Action::Kernel { command } => supervisor::kernel(&command)?,
         Action::Init { .. } => init::run()?,
-        Action::Agent => agent::run()?,
+        Action::Agent { line } => agent::run(&line)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -75,11 +82,13 @@ fn in_machine(run: &Run) -> Result<ExitCode> {
         .iter()
         .map(|text| disk(text))
         .collect::<Result<Vec<_>>>()?;
-    let builder = disks
-        .iter()
-        .fold(Vm::builder().memory(&run.memory), |builder, disk| {
-            builder.disk(disk)
-        });
+    let mut builder = if run.host { Vm::host() } else { Vm::builder() };
+    if let Some(memory) = &run.memory {
+        builder = builder.memory(memory);
+    }
+    for disk in &disks {
+        builder = builder.disk(disk);
+    }
     let vm = builder.boot()?;
     let mut command = Command::new(&run.command[0]).args(&run.command[1..]);
     command = command

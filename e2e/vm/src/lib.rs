@@ -1,7 +1,8 @@
-//! Machines with device-mapper: user-mode-linux, which is an ordinary process of this machine.
+//! Machines with device-mapper: user-mode-linux, which is an ordinary process of this machine, and hosts with Debian's
+//! kernel, udev and dmeventd in qemu, for what depends on these.
 //!
-//! The guest's root is this machine's, read through hostfs, below unpacked Debian packages (`e2e/tools/vm.sh`) and a
-//! tmpfs that takes all writes. Disks are sparse files that outlive the machine, so that it can be killed at any
+//! The guest's root is this machine's, read through hostfs or 9p, below unpacked Debian packages (`e2e/tools/vm.sh`,
+//! `host.sh`) and a tmpfs that takes all writes. Disks are sparse files that outlive the machine, so that it can be killed at any
 //! instant and booted again on them.
 //!
 //! ```no_run
@@ -18,10 +19,11 @@
 //! # }
 //! ```
 //!
-//! Processes: the caller → a supervisor (`fairlead-vm machine`), which makes a pid namespace → user-mode-linux, its
-//! first process. A socket between the caller and the guest's serial line carries jobs and their output; when the
+//! Processes: the caller → a supervisor (`fairlead-vm machine`), which makes a pid namespace → the kernel or qemu,
+//! below its first process. A socket between the caller and the guest's serial line carries jobs and their output; when the
 //! caller closes it, or dies, the supervisor kills the namespace, hence every process of the machine at once.
 
+mod boot;
 pub mod cli;
 mod connection;
 mod disk;

@@ -1,7 +1,7 @@
 //! Machines, as their callers see them.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::BufReader;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::boot::{self, Kind};
 use crate::connection;
-use crate::guest::init;
 use crate::job::{Command, Event, Job, Output};
 use crate::line::Line;
 use crate::place::Parts;
@@ -24,20 +24,19 @@ use crate::scratch::Scratch;
 use crate::supervisor;
 use crate::wire::{Message, VERSION};
 
-/// As many disks as user-mode-linux has.
-const MOST_DISKS: usize = 16;
 const CONSOLE_TAIL: usize = 3000;
 
 /// What a machine is to be.
 #[derive(Clone, Debug)]
 pub struct Builder {
+    kind: Kind,
     disks: Vec<PathBuf>,
     memory: String,
     boot_timeout: Duration,
 }
 
 impl Builder {
-    /// One more disk: the first is /dev/ubda, the second /dev/ubdb …
+    /// One more disk: see [`Vm::disk`] for its name.
     #[must_use]
     pub fn disk(mut self, path: impl AsRef<Path>) -> Self {
         self.disks.push(path.as_ref().to_owned());
@@ -51,7 +50,7 @@ impl Builder {
         self
     }
 
-    /// How long it may take until it runs commands [default: two minutes, for busy hosts].
+    /// How long it may take until it runs commands [default: two minutes, of [`Vm::host`] ten, for busy hosts].
     #[must_use]
     pub fn boot_timeout(mut self, timeout: Duration) -> Self {
         self.boot_timeout = timeout;
@@ -60,17 +59,25 @@ impl Builder {
 
     /// Boots it, and waits until it takes commands.
     pub fn boot(self) -> Result<Vm> {
-        let parts = Parts::find()?;
+        let parts = Parts::find(self.kind)?;
         let scratch = Scratch::new()?;
-        fs::create_dir(scratch.path().join("xchg"))?;
-        let console = fs::File::create(scratch.path().join("console"))?;
+        fs::create_dir(scratch.path().join(boot::EXCHANGE))?;
+        let console = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(scratch.path().join(boot::CONSOLE))?;
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = std::process::Command::new(&parts.program);
         command
             .arg(supervisor::MACHINE)
             .arg("--")
-            .arg(parts.kernel())
-            .args(self.arguments(&parts, scratch.path())?);
+            .args(boot::command(
+                self.kind,
+                &parts,
+                scratch.path(),
+                &self.memory,
+                &self.disks,
+            )?);
         command
             .env("TMPDIR", "/dev/shm")
             .env("HOME", scratch.path())
@@ -85,6 +92,7 @@ impl Builder {
         // The command holds a copy of their end of the line.
         drop(command);
         let vm = Vm {
+            kind: self.kind,
             scratch,
             child: Mutex::new(child),
             line: Arc::new(Line::new(ours)),
@@ -94,62 +102,6 @@ impl Builder {
         vm.listen(self.boot_timeout)?;
         Ok(vm)
     }
-
-    fn arguments(&self, parts: &Parts, scratch: &Path) -> Result<Vec<String>> {
-        if self.disks.len() > MOST_DISKS {
-            bail!(
-                "{} disks: a machine has at most {MOST_DISKS}",
-                self.disks.len()
-            );
-        }
-        let mut arguments: Vec<String> = [
-            "root=/dev/root",
-            "rootfstype=hostfs",
-            "rootflags=/",
-            "ro",
-            "quiet",
-        ]
-        .map(str::to_owned)
-        .into();
-        arguments.extend(
-            [
-                "con=null",
-                "con0=null,fd:1",
-                "ssl=null",
-                "ssl0=fd:0",
-                "umid=vm",
-            ]
-            .map(str::to_owned),
-        );
-        arguments.push(format!("mem={}", self.memory));
-        arguments.push(format!("uml_dir={}/", plain(scratch)?));
-        for (number, disk) in self.disks.iter().enumerate() {
-            let path = disk
-                .canonicalize()
-                .with_context(|| format!("the disk {}", disk.display()))?;
-            arguments.push(format!("ubd{number}={}", plain(&path)?));
-        }
-        arguments.push(format!("{}={}", init::PACKAGES, plain(&parts.packages)?));
-        arguments.push(format!(
-            "{}={}",
-            init::EXCHANGE,
-            plain(&scratch.join("xchg"))?
-        ));
-        arguments.push(format!("init={}", plain(&parts.program)?));
-        arguments.extend(["--", init::INIT].map(str::to_owned));
-        Ok(arguments)
-    }
-}
-
-/// A path that stands on a kernel's command line.
-fn plain(path: &Path) -> Result<&str> {
-    let text = path
-        .to_str()
-        .with_context(|| format!("{} is not UTF-8", path.display()))?;
-    if text.contains(|c: char| c.is_whitespace() || c == ',' || c == '"') {
-        bail!("{text:?} cannot be given to user-mode-linux: no spaces, commas and quotes in paths");
-    }
-    Ok(text)
 }
 
 type Jobs = Arc<Mutex<HashMap<u32, Sender<Event>>>>;
@@ -157,6 +109,7 @@ type Jobs = Arc<Mutex<HashMap<u32, Sender<Event>>>>;
 /// A machine that runs. Dropping it kills it.
 #[derive(Debug)]
 pub struct Vm {
+    kind: Kind,
     scratch: Scratch,
     child: Mutex<Child>,
     line: Arc<Line>,
@@ -165,14 +118,32 @@ pub struct Vm {
 }
 
 impl Vm {
-    /// A machine with 512 MB and no disk.
+    /// A machine with 512 MB and no disk: user-mode-linux.
     #[must_use]
     pub fn builder() -> Builder {
         Builder {
+            kind: Kind::Uml,
             disks: Vec::new(),
             memory: "512M".to_owned(),
             boot_timeout: Duration::from_mins(2),
         }
+    }
+
+    /// A host as Debian makes it, with 1 GB and no disk: its kernel in qemu, udev, dmeventd, LVM's own configuration.
+    #[must_use]
+    pub fn host() -> Builder {
+        Builder {
+            kind: Kind::Host,
+            disks: Vec::new(),
+            memory: "1G".to_owned(),
+            boot_timeout: Duration::from_mins(10),
+        }
+    }
+
+    /// The name of a disk in it: /dev/ubda or, of a host, /dev/vda for the first, with the number 0.
+    #[must_use]
+    pub fn disk(&self, number: u8) -> String {
+        boot::disk(self.kind, number)
     }
 
     /// Runs a bash script and waits for it. A command that fails ends the script.
@@ -225,13 +196,13 @@ impl Vm {
     /// The folder on this machine that is /xchg in the guest.
     #[must_use]
     pub fn exchange(&self) -> PathBuf {
-        self.scratch.path().join("xchg")
+        self.scratch.path().join(boot::EXCHANGE)
     }
 
     /// The end of what the kernel said.
     #[must_use]
     pub fn console(&self) -> String {
-        let all = fs::read(self.scratch.path().join("console")).unwrap_or_default();
+        let all = fs::read(self.scratch.path().join(boot::CONSOLE)).unwrap_or_default();
         String::from_utf8_lossy(&all[all.len().saturating_sub(CONSOLE_TAIL)..]).into_owned()
     }
 

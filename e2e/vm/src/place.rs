@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::boot::Kind;
+
 const PROGRAM: &str = "fairlead-vm";
 
 /// What a machine boots from.
@@ -17,27 +19,24 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// Finds all of it.
-    pub(crate) fn find() -> Result<Self> {
+    pub(crate) fn find(kind: Kind) -> Result<Self> {
         let cache = std::env::var_os("FAIRLEAD_CACHE").map_or_else(
             || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache"),
             PathBuf::from,
         );
-        let missing = || {
-            format!(
-                "there is nothing to boot in {}: run e2e/tools/vm.sh",
-                cache.join("vm").display()
-            )
+        let (folder, script) = match kind {
+            Kind::Uml => (cache.join("vm"), "vm.sh"),
+            Kind::Host => (cache.join("host"), "host.sh"),
         };
-        let packages = cache.join("vm/root").canonicalize().with_context(missing)?;
+        let missing = || {
+            let folder = folder.display();
+            format!("there is nothing to boot in {folder}: run e2e/tools/{script}")
+        };
+        let packages = folder.join("root").canonicalize().with_context(missing)?;
         Ok(Self {
             program: program()?,
             packages,
         })
-    }
-
-    /// The kernel.
-    pub(crate) fn kernel(&self) -> PathBuf {
-        self.packages.join("usr/bin/linux.uml")
     }
 }
 

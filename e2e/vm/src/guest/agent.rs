@@ -7,6 +7,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
@@ -22,8 +23,6 @@ use crate::wire::{Message, Start, Stream, VERSION};
 
 /// Hidden subcommand: the agent.
 pub(crate) const AGENT: &str = "agent";
-
-const LINE: &str = "/dev/ttyS0";
 
 /// Programs in Go crash in user-mode-linux with signals for preemption.
 const ENVIRONMENT: [(&str, &str); 7] = [
@@ -41,15 +40,17 @@ type Jobs = Arc<Mutex<HashMap<u32, Pid>>>;
 type Connections = HashMap<u32, Sender<Vec<u8>>>;
 
 /// Serves the line until the caller asks to power off.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(line: &Path) -> Result<()> {
     let terminal = OpenOptions::new()
         .read(true)
         .write(true)
-        .open(LINE)
-        .context(LINE)?;
-    let mut settings = tcgetattr(&terminal)?;
-    cfmakeraw(&mut settings);
-    tcsetattr(&terminal, SetArg::TCSANOW, &settings)?;
+        .open(line)
+        .with_context(|| line.display().to_string())?;
+    // A port of qemu is no terminal.
+    if let Ok(mut settings) = tcgetattr(&terminal) {
+        cfmakeraw(&mut settings);
+        tcsetattr(&terminal, SetArg::TCSANOW, &settings)?;
+    }
     let line: Line = Arc::new(Mutex::new(terminal.try_clone()?));
     let mut from = BufReader::new(Acknowledged {
         terminal,

@@ -1,10 +1,10 @@
 //! The guest's first process: makes its root, starts the agent, and reaps.
 //!
-//! The kernel starts it on this machine's root, mounted read only, and hands on what it does not know of its command
-//! line as environment.
+//! The kernel, or the initial file system of a host, starts it on this machine's root, mounted read only. What the
+//! kernel does not know of its command line is environment.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -14,8 +14,14 @@ use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::{Pid, chdir, chroot, sethostname};
 
+use super::{agent, host};
+
 /// Hidden subcommand: the guest's first process.
 pub(crate) const INIT: &str = "init";
+/// Environment: this is a host. Folders of the machine around it are mounted by name from qemu.
+pub(crate) const HOST: &str = "fl_host";
+/// Environment: this program, for the initial file system of a host.
+pub(crate) const PROGRAM: &str = "fl_program";
 /// Environment: folder of the unpacked packages.
 pub(crate) const PACKAGES: &str = "fl_packages";
 /// Environment: folder that becomes the guest's /xchg.
@@ -28,11 +34,20 @@ const MODPROBE_CONF: &str = "softdep dm-crypt pre: cbc xts aes_generic\n";
 
 /// Runs as the first process; returns only on errors.
 pub(crate) fn run() -> Result<()> {
-    root().context("making the guest's root")?;
+    let is_host = std::env::var_os(HOST).is_some();
+    root(is_host).context("making the guest's root")?;
     file_systems().context("mounting the guest's file systems")?;
     settings().context("the guest's settings")?;
+    let line = if is_host {
+        host::start().context("what a host starts")?;
+        host::line().context("the line to the caller")?
+    } else {
+        fs::write("/etc/lvm/lvm.conf", LVM_CONF)?;
+        PathBuf::from("/dev/ttyS0")
+    };
     let agent = Command::new("/proc/self/exe")
-        .arg(super::agent::AGENT)
+        .arg(agent::AGENT)
+        .arg(line)
         .env_clear()
         .spawn()
         .context("starting the agent")?;
@@ -48,7 +63,7 @@ pub(crate) fn power_off() -> Result<()> {
 }
 
 /// An overlay: the packages, then this machine, both read only, and a tmpfs for what is written.
-fn root() -> Result<()> {
+fn root(is_host: bool) -> Result<()> {
     let packages = std::env::var(PACKAGES).context("the packages' folder")?;
     let exchange = std::env::var(EXCHANGE).context("the exchange folder")?;
     let place = |name: &str| Path::new("/tmp").join(name);
@@ -57,14 +72,27 @@ fn root() -> Result<()> {
         fs::create_dir(place(name))?;
     }
     // A mount of its own: one layer must not lie inside another one.
-    file_system("hostfs", place("packages"), Some(&packages))?;
-    module(&place("packages"), "fs/overlayfs/overlay.ko")?;
-    module(&place("packages"), "drivers/md/dm-mod.ko")?;
-    module(&place("packages"), "drivers/block/loop.ko")?;
+    if is_host {
+        // What is read stays in memory: nothing changes below it.
+        share(&packages, &place("packages"), "cache=loose")?;
+    } else {
+        file_system("hostfs", place("packages"), Some(&packages))?;
+        for name in [
+            "fs/overlayfs/overlay",
+            "drivers/md/dm-mod",
+            "drivers/block/loop",
+        ] {
+            module(&place("packages"), name)?;
+        }
+    }
     let layers = "lowerdir=/tmp/packages:/,upperdir=/tmp/upper,workdir=/tmp/work";
     file_system("overlay", place("root"), Some(layers))?;
     fs::create_dir_all("/tmp/root/xchg")?;
-    file_system("hostfs", "/tmp/root/xchg", Some(&exchange))?;
+    if is_host {
+        share(&exchange, Path::new("/tmp/root/xchg"), "cache=none")?;
+    } else {
+        file_system("hostfs", "/tmp/root/xchg", Some(&exchange))?;
+    }
     chdir("/tmp/root")?;
     mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)
         .context("moving the root")?;
@@ -84,13 +112,13 @@ fn file_systems() -> Result<()> {
     file_system("tmpfs", "/dev/shm", None)?;
     file_system("tmpfs", "/run", Some("mode=755"))?;
     fs::create_dir_all("/run/lock/lvm")?;
+    fs::create_dir_all("/run/lvm")?;
     file_system("cgroup2", "/sys/fs/cgroup", None)?;
     Ok(())
 }
 
 fn settings() -> Result<()> {
     fs::create_dir_all("/etc/lvm")?;
-    fs::write("/etc/lvm/lvm.conf", LVM_CONF)?;
     fs::create_dir_all("/etc/modprobe.d")?;
     fs::write("/etc/modprobe.d/fairlead-vm.conf", MODPROBE_CONF)?;
     fs::create_dir_all("/root")?;
@@ -111,13 +139,21 @@ fn file_system(kind: &str, at: impl AsRef<Path>, options: Option<&str>) -> Resul
         .with_context(|| format!("{kind} at {}", at.display()))
 }
 
+/// Mounts a folder that qemu shows.
+fn share(tag: &str, at: &Path, cache: &str) -> Result<()> {
+    let options = format!("trans=virtio,version=9p2000.L,msize=524288,{cache}");
+    let none = MsFlags::empty();
+    mount(Some(tag), at, Some("9p"), none, Some(options.as_str()))
+        .with_context(|| format!("{tag} at {}", at.display()))
+}
+
 /// Loads a module that needs no other one.
 fn module(packages: &Path, name: &str) -> Result<()> {
     let release = fs::read_dir(packages.join("usr/lib/uml/modules"))?
         .next()
         .context("no modules")??
         .path();
-    let path = release.join("kernel").join(name);
+    let path = release.join("kernel").join(name).with_extension("ko");
     let file = File::open(&path).with_context(|| path.display().to_string())?;
     finit_module(&file, c"", ModuleInitFlags::empty())
         .with_context(|| format!("loading {}", path.display()))

@@ -1,4 +1,5 @@
 //! Inside the machine.
 
 pub(crate) mod agent;
+mod host;
 pub(crate) mod init;
