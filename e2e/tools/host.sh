@@ -42,6 +42,10 @@ for archive in "$work"/archives/*.deb; do
 done
 mkdir -p "$work/root/usr/lib/modules"
 cp -a "$kernel"/lib/modules/* "$work/root/usr/lib/modules/"
+(
+  export LD_LIBRARY_PATH=$work/root/usr/lib/x86_64-linux-gnu
+  exec -a depmod "$work/root/usr/bin/kmod" -b "$work/root/usr" "$(ls "$kernel/lib/modules")"
+) || fail "depmod cannot index the kernel's modules"
 if missing=$(LD_LIBRARY_PATH=$work/root/usr/lib/x86_64-linux-gnu ldd "$work/root/usr/bin/udevadm" | grep 'not found'); then
   fail "udev lacks libraries: $missing"
 fi
