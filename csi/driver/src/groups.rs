@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fairlead_csi_lvm::{Command, Lv, Lvm, LvmError, Vg};
+use fairlead_csi_lvm::{Command, Lv, Lvm, Vg};
 use fairlead_csi_volume::{
     CoName, Encryption, Kind, LUKS_HEADER, LvUuid, Record, RecordError, VgUuid, VolumeId,
 };
@@ -226,23 +226,9 @@ impl Groups {
         self.names.iter().map(|name| self.peek(name)).collect()
     }
 
+    /// A volume group, be it that disks are missing.
     pub(crate) fn peek(&self, name: &str) -> Result<Arc<Group>, DriverError> {
-        match self.lvm.vg(name) {
-            Ok(vg) => Ok(self.read(vg)),
-            Err(error @ LvmError::Partial { .. }) => {
-                let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-                let id = known
-                    .values()
-                    .find(|it| it.vg.name == name)
-                    .map(|it| it.vg.uuid);
-                drop(known);
-                let Some(id) = id else {
-                    return Err(error.into());
-                };
-                Ok(self.read(self.lvm.peek(&id)?))
-            }
-            Err(error) => Err(error.into()),
-        }
+        Ok(self.read(self.lvm.peek_by_name(name)?))
     }
 
     /// Keeps others from changing the volume group: between a look at what is free and the command

@@ -33,8 +33,16 @@ pub(crate) fn write(run_dir: &Path, vg: &Vg, devices: &[String]) -> Result<PathB
     let host = Host::read();
     let directory = run_dir.join("lvm").join(vg.uuid.to_string());
     fs::create_dir_all(&directory).map_err(LvmError::io("create", &directory))?;
+    // This section is looked for in no other file.
+    let mut local = Section::default();
+    let of_local = host
+        .config
+        .sections
+        .iter()
+        .filter(|(name, _)| name == "local");
+    local.sections.extend(of_local.cloned());
     let config = render(&host, Path::new(UDEV).exists(), devices);
-    for (name, content) in [("lvm.conf", config), ("lvmlocal.conf", host.local)] {
+    for (name, content) in [("lvm.conf", config), ("lvmlocal.conf", local)] {
         // Two workers may start at once: each reads a whole file.
         let (path, new) = (directory.join(name), directory.join(format!("{name}.new")));
         fs::write(&new, content.to_string()).map_err(LvmError::io("write", &new))?;
@@ -60,6 +68,7 @@ fn filter(devices: &[String]) -> Value {
 
 fn render(host: &Host, udev: bool, devices: &[String]) -> Section {
     let mut config = host.config.clone();
+    config.sections.retain(|(name, _)| name != "local");
     let mut number = |section: &str, key: &str, value: bool| {
         config.set(section, key, Value::Number(value.into()));
     };
@@ -109,7 +118,6 @@ mod tests {
             directory: PathBuf::from("/etc/lvm"),
             locks: PathBuf::from("/run/lock/other"),
             config,
-            local: Section::default(),
             system_id: String::new(),
             extra_ids: Vec::new(),
             allowed: None,

@@ -15,10 +15,8 @@ const SYSTEM_DIR: &str = "/etc/lvm";
 pub(crate) struct Host {
     /// Directory of `lvm.conf`.
     pub(crate) directory: PathBuf,
-    /// `lvm.conf`.
+    /// `lvm.conf` with `lvmlocal.conf` on top, as LVM reads them.
     pub(crate) config: Section,
-    /// `lvmlocal.conf`.
-    pub(crate) local: Section,
     /// System id, empty when there is none.
     pub(crate) system_id: String,
     /// Further system ids whose volume groups may be used.
@@ -39,10 +37,12 @@ impl Host {
     }
 
     fn of(directory: PathBuf, hostname: &str) -> Self {
-        let config = file(&directory.join("lvm.conf"));
+        let mut config = file(&directory.join("lvm.conf"));
         let local = file(&directory.join("lvmlocal.conf"));
-        let system_id = system_id(&config, &local, hostname);
-        let extra_ids = match local.at("local", "extra_system_ids") {
+        config.keys.extend(local.keys);
+        config.sections.extend(local.sections);
+        let system_id = system_id(&config, hostname);
+        let extra_ids = match config.at("local", "extra_system_ids") {
             Some(Value::List(ids)) => ids.iter().filter_map(text).collect(),
             _ => Vec::new(),
         };
@@ -58,7 +58,6 @@ impl Host {
             allowed,
             locks: PathBuf::from(locks),
             config,
-            local,
         }
     }
 
@@ -91,11 +90,11 @@ fn hostname() -> String {
 }
 
 /// See `lvmsystemid(7)`. `appmachineid` is not computed: such volume groups are refused as another host's.
-fn system_id(config: &Section, local: &Section, hostname: &str) -> String {
+fn system_id(config: &Section, hostname: &str) -> String {
     let source = config.at("global", "system_id_source").and_then(text);
     let id = match source.as_deref() {
         Some("uname") => hostname.to_owned(),
-        Some("lvmlocal") => local
+        Some("lvmlocal") => config
             .at("local", "system_id")
             .and_then(text)
             .unwrap_or_default(),
@@ -188,6 +187,22 @@ mod tests {
         ]);
         assert_eq!(local.system_id, "ab");
         assert!(local.owns("ab") && local.owns("c") && !local.owns("d"));
+    }
+
+    #[test]
+    fn what_lvmlocal_conf_says_holds() {
+        let host = host(&[
+            (
+                "lvm.conf",
+                "global { locking_dir = \"/a\" system_id_source = \"none\" }",
+            ),
+            (
+                "lvmlocal.conf",
+                "global { locking_dir = \"/b\" system_id_source = \"uname\" }",
+            ),
+        ]);
+        assert_eq!(host.locks, Path::new("/b"));
+        assert_eq!(host.system_id, "node-1.example");
     }
 
     #[test]

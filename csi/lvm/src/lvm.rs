@@ -66,7 +66,7 @@ impl Lvm {
     /// # Errors
     /// `NotFound`, `Partial`, `Foreign`, `Exported`, `Shared`, `Ambiguous`, `Unreachable`, `Damaged`, `Io`.
     pub fn vg(&self, name: &str) -> Result<Arc<Vg>> {
-        self.reader.find(Which::Name(name))?.usable(&self.host)
+        self.reached(self.reader.find(Which::Name(name))?.usable(&self.host)?)
     }
 
     /// The volume group with an id, complete and ours to use.
@@ -74,7 +74,7 @@ impl Lvm {
     /// # Errors
     /// As [`Self::vg`].
     pub fn vg_by_uuid(&self, uuid: &VgUuid) -> Result<Arc<Vg>> {
-        self.reader.find(Which::Uuid(uuid))?.usable(&self.host)
+        self.reached(self.reader.find(Which::Uuid(uuid))?.usable(&self.host)?)
     }
 
     /// The volume group with an id as far as it can be read, be it partial: for lists and health only.
@@ -82,7 +82,21 @@ impl Lvm {
     /// # Errors
     /// As [`Self::vg`], without `Partial`.
     pub fn peek(&self, uuid: &VgUuid) -> Result<Arc<Vg>> {
-        self.reader.find(Which::Uuid(uuid))?.readable(&self.host)
+        self.reached(self.reader.find(Which::Uuid(uuid))?.readable(&self.host)?)
+    }
+
+    /// As [`Self::peek`], by name.
+    ///
+    /// # Errors
+    /// As [`Self::peek`].
+    pub fn peek_by_name(&self, name: &str) -> Result<Arc<Vg>> {
+        self.reached(self.reader.find(Which::Name(name))?.readable(&self.host)?)
+    }
+
+    /// A group is not ours to speak of while a command on it hangs.
+    fn reached(&self, vg: Arc<Vg>) -> Result<Arc<Vg>> {
+        self.workers.stuck(&vg)?;
+        Ok(vg)
     }
 
     /// All volume groups of the host by name, each with what keeps it from use.

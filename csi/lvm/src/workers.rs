@@ -59,6 +59,8 @@ struct State {
 struct Busy {
     pid: u32,
     command: String,
+    /// Nobody waits for it any more.
+    abandoned: bool,
 }
 
 #[derive(Debug)]
@@ -105,6 +107,9 @@ impl Workers {
         };
         let mut state = slot.lock();
         while let Some(busy) = &state.busy {
+            if busy.is_stuck() {
+                return Err(self.hung(&vg.name));
+            }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(self.late(vg, busy));
@@ -119,6 +124,7 @@ impl Workers {
         let busy = Busy {
             pid: worker.child.id(),
             command,
+            abandoned: false,
         };
         let late = self.late(vg, &busy);
         state.busy = Some(busy);
@@ -142,7 +148,7 @@ impl Workers {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let late = if hangs(worker.child.id()) {
-                    self.hung(vg)
+                    self.hung(&vg.name)
                 } else {
                     late
                 };
@@ -159,7 +165,7 @@ impl Workers {
 
     fn late(&self, vg: &Vg, busy: &Busy) -> LvmError {
         if hangs(busy.pid) {
-            return self.hung(vg);
+            return self.hung(&vg.name);
         }
         LvmError::Timeout {
             vg: vg.name.clone(),
@@ -168,9 +174,22 @@ impl Workers {
         }
     }
 
-    fn hung(&self, vg: &Vg) -> LvmError {
+    /// What keeps a volume group from use: a command that nobody waits for any more hangs in the kernel.
+    pub(crate) fn stuck(&self, vg: &Vg) -> Result<()> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(slot) = slots.get(&vg.uuid).map(Arc::clone) else {
+            return Ok(());
+        };
+        drop(slots);
+        match &slot.lock().busy {
+            Some(busy) if busy.is_stuck() => Err(self.hung(&vg.name)),
+            _ => Ok(()),
+        }
+    }
+
+    fn hung(&self, vg: &str) -> LvmError {
         LvmError::Unreachable {
-            vg: vg.name.clone(),
+            vg: vg.to_owned(),
             reason: format!("LVM hangs in the kernel for more than {:?}", self.deadline),
         }
     }
@@ -212,6 +231,9 @@ impl Workers {
 
 /// The command goes on without anybody waiting; the volume group is busy until it ends.
 fn abandon(slot: Arc<Slot>, mut worker: Worker) -> Result<()> {
+    if let Some(busy) = &mut slot.lock().busy {
+        busy.abandoned = true;
+    }
     thread::Builder::new()
         .name("lvm-late".to_owned())
         .spawn(move || {
@@ -228,11 +250,26 @@ fn abandon(slot: Arc<Slot>, mut worker: Worker) -> Result<()> {
         .map_err(LvmError::io("start a thread for", "a late worker"))
 }
 
-/// Whether a process is in uninterruptible sleep: the third field of its `stat`, behind the name in brackets.
-fn hangs(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let behind = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
-    behind.is_some_and(|rest| rest.starts_with('D'))
+/// Whether a worker, or a program that LVM runs for it, is in uninterruptible sleep. All of them are in the process group
+/// that the worker leads.
+fn hangs(leader: u32) -> bool {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok())
+        .any(|stat| sleeps_in_group(&stat, leader))
+}
+
+/// `proc_pid_stat(5)`: behind the name in brackets come the state, the parent, the process group.
+fn sleeps_in_group(stat: &str, leader: u32) -> bool {
+    let behind = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let mut fields = behind.split_whitespace();
+    fields.next() == Some("D") && fields.nth(1) == Some(leader.to_string().as_str())
+}
+
+impl Busy {
+    fn is_stuck(&self) -> bool {
+        self.abandoned && hangs(self.pid)
+    }
 }
 
 impl Slot {
@@ -283,5 +320,19 @@ impl Drop for Worker {
         // It ends by itself when its socket closes.
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_of_the_group_that_hangs_is_seen_whatever_its_name() {
+        assert!(sleeps_in_group("9 (thin_check) D 7 7 1 0", 7));
+        assert!(sleeps_in_group("9 (a) b) S) D 1 7 1 0", 7));
+        assert!(!sleeps_in_group("9 (thin_check) S 7 7 1 0", 7));
+        assert!(!sleeps_in_group("7 (x) D 7 70 1 0", 7));
+        assert!(!sleeps_in_group("", 7));
     }
 }
