@@ -74,17 +74,27 @@ impl Reader {
 
     /// A volume group, partial or another's as it may be: [`Known::usable`] judges.
     pub(crate) fn find(&self, which: Which<'_>) -> Result<Arc<Known>> {
-        if let Some(known) = self.cached(which) {
-            let marks = self.marks_of(&known);
+        let known = self.cached(which);
+        if let Some(known) = &known {
+            let marks = self.marks_of(known);
             if marks.as_ref() == Some(&known.marks) {
-                return Ok(known);
+                return Ok(Arc::clone(known));
             }
-            let again = marks.and_then(|marks| self.again(&known, &marks));
+            let again = marks.and_then(|marks| self.again(known, &marks));
             if let Some(again) = again.filter(|again| which.is(&again.vg)) {
                 return Ok(again);
             }
         }
-        self.scan()?.pick(which)
+        self.scan()?
+            .pick(which)
+            .map_err(|error| match (error, known) {
+                // Where an id was asked for, the administrator is told the name that the group had.
+                (LvmError::Unreachable { reason, .. }, Some(known)) => LvmError::Unreachable {
+                    vg: known.vg.name.clone(),
+                    reason,
+                },
+                (error, _) => error,
+            })
     }
 
     fn cached(&self, which: Which<'_>) -> Option<Arc<Known>> {
@@ -161,12 +171,14 @@ impl Reader {
         }
         let groups = self.groups(&marks)?;
         world.groups = groups.into_iter().map(Arc::new).collect();
+        let groups = world.groups.iter();
+        let groups = groups.map(|group| (group.vg.uuid, Arc::clone(group)));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = world
-            .groups
-            .iter()
-            .map(|group| (group.vg.uuid, Arc::clone(group)))
-            .collect();
+        // What is on a disk that cannot be read is not forgotten.
+        if world.unread.is_empty() {
+            known.clear();
+        }
+        known.extend(groups);
         drop(known);
         Ok(world)
     }
