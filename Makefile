@@ -55,6 +55,11 @@ conformance: lab image ## Run every [sig-network] conformance test of Kubernetes
 	@echo "== conformance: 4,000 volumes in the metadata area that is advised, what 40 random volume groups hold"
 	@FAIRLEAD_VOLUMES=4000 FAIRLEAD_GROUPS=40 cargo test --quiet --package fairlead-e2e-tests --test storage -- \
 	  --ignored area:: capacity::
+	@echo "== conformance: 1,000 volumes at a reboot, a disk that comes a minute late, and five minutes on a host with udev,"
+	@echo "   dmeventd and an administrator at work: half an hour"
+	@e2e/tools/host.sh
+	@FAIRLEAD_VOLUMES=1000 FAIRLEAD_LATE_SECONDS=60 FAIRLEAD_HOST_SECONDS=300 cargo test --quiet --package fairlead-e2e-tests \
+	  --test storage -- --ignored reboots:: host::
 	@echo "== conformance: 1,000 pods that come and go, all of upstream's tests of NetworkPolicy"
 	@echo "   that need no SCTP socket, a change of mode, ten minutes without API server, upstream's [sig-network]"
 	@echo "   conformance tests, how soon pods of other nodes let a new pod in, and 10,000 Pod objects,"

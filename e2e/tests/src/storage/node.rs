@@ -21,7 +21,7 @@ const CLIENT: &str = "fairlead-storage-client";
 /// The disks of a node: they outlive its machines.
 #[derive(Debug)]
 pub struct Disks {
-    /// The first is /dev/ubda.
+    /// The first is /dev/ubda, of a host /dev/vda.
     pub all: Vec<Disk>,
     prepared: AtomicBool,
 }
@@ -47,7 +47,7 @@ impl Disks {
         if self.prepared.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        let devices: Vec<String> = (b'a'..).take(self.all.len()).map(device).collect();
+        let devices: Vec<String> = (0..).take(self.all.len()).map(|it| vm.disk(it)).collect();
         let devices = devices.join(" ");
         vm.run(&format!(
             "pvcreate -q --metadatasize {METADATA} {devices} && vgcreate -q {VG} {devices}"
@@ -55,10 +55,6 @@ impl Disks {
         .success()?;
         Ok(())
     }
-}
-
-fn device(letter: u8) -> String {
-    format!("/dev/ubd{}", char::from(letter))
 }
 
 /// How the driver of a node is set up.
@@ -70,10 +66,12 @@ pub struct Setup {
     pub classes: Vec<String>,
     /// More lines of csi.yaml.
     pub more: String,
-    /// The machine's memory.
+    /// The machine's memory; a host has 1 GB.
     pub memory: String,
     /// Start the driver again when it ends, as the kubelet does.
     pub supervised: bool,
+    /// A host with udev and dmeventd instead of a bare machine: its disks are /dev/vda, /dev/vdb …
+    pub host: bool,
     /// Which disks are plugged in, in this order; empty means all as they are.
     pub plugged: Vec<usize>,
 }
@@ -86,6 +84,7 @@ impl Default for Setup {
             more: String::new(),
             memory: "512M".to_owned(),
             supervised: false,
+            host: false,
             plugged: Vec::new(),
         }
     }
@@ -125,7 +124,11 @@ impl Node {
 
     /// As [`Node::boot`], without a driver.
     pub fn boot_without_driver(disks: &Disks, setup: &Setup) -> Result<Self> {
-        let mut builder = Vm::builder().memory(&setup.memory);
+        let mut builder = if setup.host {
+            Vm::host()
+        } else {
+            Vm::builder().memory(&setup.memory)
+        };
         if setup.plugged.is_empty() {
             for disk in &disks.all {
                 builder = builder.disk(disk);
