@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fairlead_e2e_tests::storage::{Access, Call, Create, Disks, Node, Place, Setup, Told};
+use fairlead_e2e_tests::storage::{Access, Answer, Call, Create, Disks, Node, Place, Setup, Told};
 use fairlead_e2e_vm::{GIB, MIB};
 
 /// The disk of group `other` is a device-mapper device, whose table can be exchanged. It leaves out the disk's first
@@ -94,14 +94,15 @@ fn assert_goes_on(node: &Node, volume: &Told, name: &str) {
     }
 }
 
-/// Every call for the other group is refused, in words that name it and the reason.
-fn assert_unreachable(node: &Node, volume: &Told, why: &str) {
+/// Every call for the other group is refused, in words that name it and the reason; so health says.
+fn assert_refused(node: &Node, volume: &Told, why: &str, reason: &str) {
+    let health = node.call(&Call::StorageHealth).unwrap();
+    assert_eq!(health, Answer::Names(vec![reason.to_owned()]));
     for call in [
         Call::Delete(volume.id.clone()),
         Call::Stage(place(volume)),
         Call::snapshot("s", &volume.id),
         Call::Create(create("other", "new")),
-        Call::Volumes,
     ] {
         let told = node.refused(&call, "UNAVAILABLE").unwrap();
         assert!(
@@ -124,7 +125,8 @@ fn a_disk_that_fails_under_the_driver_makes_its_group_unreachable_and_no_other()
         volume
     });
     node.run("dmsetup wipe_table pv-b").unwrap();
-    assert_unreachable(&node, &bad, "/dev/mapper/pv-b");
+    assert_refused(&node, &bad, "/dev/mapper/pv-b", "GroupUnreachable");
+    node.refused(&Call::Volumes, "UNAVAILABLE").unwrap();
     assert_goes_on(&node, &good, "new");
     node.run(HEAL).unwrap();
     check(&node, &bad);
@@ -133,6 +135,50 @@ fn a_disk_that_fails_under_the_driver_makes_its_group_unreachable_and_no_other()
         node.call(&Call::Delete(volume.id.clone())).unwrap();
     }
     assert_eq!(node.listed().unwrap(), (Vec::new(), Vec::new()));
+    node.assert_sound().unwrap();
+}
+
+#[test]
+#[ignore = "boots a virtual machine: run by make test's storage stage"]
+fn a_disk_that_is_pulled_under_the_driver_is_missed_by_its_group_and_by_no_other() {
+    let disks = Disks::new(&[2 * GIB, GIB, 2 * GIB]).unwrap();
+    let node = node(&disks);
+    node.run("pvcreate -q --metadatasize 16m /dev/ubdc && vgextend -q other /dev/ubdc")
+        .unwrap();
+    let [good, bad, lost] = [("data", 64), ("other", 64), ("other", 1500)].map(|(class, mib)| {
+        let mut create = create(class, &format!("{class}-{mib}")).thick();
+        create.bytes = mib * 1024 * 1024;
+        let volume = node.make(&Call::Create(create)).unwrap();
+        node.attach(&place(&volume)).unwrap();
+        write(&node, &volume);
+        volume
+    });
+    node.detach(&place(&lost)).unwrap();
+    node.run("mv /dev/ubdc /run/pulled").unwrap();
+    assert_refused(&node, &lost, "other is not complete", "DiskMissing");
+    // All are known, and which of them lack the disk.
+    let (listed, _) = node.listed().unwrap();
+    assert_eq!(listed.len(), 3);
+    for volume in &listed {
+        let missing = volume
+            .abnormal
+            .as_deref()
+            .is_some_and(|it| it.contains("missing"));
+        assert!(missing || volume.id != lost.id, "{volume:?}");
+        assert!(!missing || volume.id != good.id, "{volume:?}");
+    }
+    assert_goes_on(&node, &good, "new");
+    check(&node, &bad);
+    write(&node, &bad);
+    node.run("mv /run/pulled /dev/ubdc").unwrap();
+    for volume in [&good, &bad, &lost] {
+        node.attach(&place(volume)).unwrap();
+        check(&node, volume);
+        node.detach(&place(volume)).unwrap();
+        node.call(&Call::Delete(volume.id.clone())).unwrap();
+    }
+    let health = node.call(&Call::StorageHealth).unwrap();
+    assert_eq!(health, Answer::Names(Vec::new()));
     node.assert_sound().unwrap();
 }
 
@@ -157,7 +203,7 @@ fn a_command_that_hangs_in_the_kernel_is_abandoned_and_its_group_unreachable_unt
         .unwrap();
     assert!(told.contains("hangs in the kernel"), "{told}");
     let start = Instant::now();
-    assert_unreachable(&node, &bad, "hangs in the kernel");
+    assert_refused(&node, &bad, "hangs in the kernel", "GroupUnreachable");
     assert_goes_on(&node, &good, "new");
     let took = start.elapsed();
     assert!(took < Duration::from_mins(1), "told only after {took:?}");
