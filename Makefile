@@ -49,6 +49,7 @@ conformance: lab image ## Run every [sig-network] conformance test of Kubernetes
 	@FAIRLEAD_POD_STARTS=10000 cargo test --quiet --package fairlead-agent --test policy -- --exact \
 	  leak::pods_that_send_from_their_first_instant_leak_nothing_and_lose_nothing_after_add
 	@echo "== conformance: 500 power failures of a storage node, its driver and LVM worker killed 200 times each: two hours"
+	@e2e/tools/host.sh
 	@cargo build --quiet --package fairlead-e2e-vm --package fairlead-e2e-tests --package fairlead-csi-driver --bins
 	@FAIRLEAD_CRASHES=500 FAIRLEAD_KILLS=200 cargo test --quiet --package fairlead-e2e-tests --test storage -- \
 	  --ignored crash:: kills:: full:: data_zeros::
@@ -57,7 +58,6 @@ conformance: lab image ## Run every [sig-network] conformance test of Kubernetes
 	  --ignored area:: capacity::
 	@echo "== conformance: 1,000 volumes at a reboot, a disk that comes a minute late, and five minutes on a host with udev,"
 	@echo "   dmeventd and an administrator at work: half an hour"
-	@e2e/tools/host.sh
 	@FAIRLEAD_VOLUMES=1000 FAIRLEAD_LATE_SECONDS=60 FAIRLEAD_HOST_SECONDS=300 cargo test --quiet --package fairlead-e2e-tests \
 	  --test storage -- --ignored reboots:: host::
 	@echo "== conformance: 1,000 pods that come and go, all of upstream's tests of NetworkPolicy"
