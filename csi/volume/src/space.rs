@@ -4,7 +4,9 @@
 //! [`Space::place`] names are on the command line, and stricter where LVM would put two legs of a RAID on
 //! one disk: a leg stays on one physical volume, so that losing one disk loses one leg. Each leg of a
 //! RAID has one extent of metadata beside its data. Parity legs are not kept on their disk when LVM
-//! allocates in several pieces, so RAID 5 takes one range from each disk.
+//! allocates in several pieces, so RAID 5 takes one range from each disk. dm-integrity's metadata of a leg
+//! has to be one range too; so with it a leg takes the start of the longest range of its disk, and its
+//! metadata is in what is left of that or in the next longest.
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +26,20 @@ impl PvSpace {
     }
 
     fn longest(&self) -> u64 {
-        self.free.iter().copied().max().unwrap_or_default()
+        self.ranges()[0]
+    }
+
+    /// The two longest ranges.
+    fn ranges(&self) -> [u64; 2] {
+        let mut two = [0, 0];
+        for range in &self.free {
+            if *range > two[0] {
+                two = [*range, two[0]];
+            } else if *range > two[1] {
+                two[1] = *range;
+            }
+        }
+        two
     }
 }
 
@@ -200,8 +215,7 @@ impl Space {
         }
         // How large the leg is already is not asked: its journal may grow from the least to the most.
         let journal = (60_u64 << 20).div_ceil(self.extent_size.max(1));
-        let free = free.saturating_sub(journal);
-        self.leg(free, free, true)
+        self.leg_with_integrity([free.saturating_sub(journal), 0])
     }
 
     /// The `n`th best physical volume's extents.
@@ -222,34 +236,40 @@ impl Space {
         by: fn(&PvSpace) -> u64,
         budget: u64,
     ) -> u64 {
-        let leg = self.nth(legs, |pv| self.leg(pv.sum(), by(pv), integrity));
-        let each = budget / legs;
-        let within = self.leg(each, each, integrity);
-        leg.min(within) * data
+        let leg = self.nth(legs, |pv| self.leg(pv, by, integrity));
+        let each = PvSpace {
+            free: vec![budget / legs],
+        };
+        leg.min(self.leg(&each, by, integrity)) * data
     }
 
     /// What a physical volume gives to a leg, by the order of [`Space::place`].
     fn room(&self, pv: &PvSpace, layout: &Layout, by: fn(&PvSpace) -> u64) -> u64 {
         match layout {
             Layout::Raid1 { integrity } | Layout::Raid5 { integrity, .. } => {
-                self.leg(pv.sum(), by(pv), *integrity)
+                self.leg(pv, by, *integrity)
             }
             Layout::Thin { .. } | Layout::Linear | Layout::Striped { .. } => by(pv),
         }
     }
 
-    /// Extents of data for a leg on a disk with so many free extents, so many of them for the data and
-    /// the extent of RAID's metadata.
-    fn leg(&self, free: u64, piece: u64, integrity: bool) -> u64 {
-        let data = piece.saturating_sub(1);
-        if !integrity {
-            return data;
+    /// Extents of data for a leg on a disk, beside the extent of RAID's metadata.
+    fn leg(&self, pv: &PvSpace, by: fn(&PvSpace) -> u64, integrity: bool) -> u64 {
+        if integrity {
+            self.leg_with_integrity(pv.ranges())
+        } else {
+            by(pv).saturating_sub(1)
         }
+    }
+
+    /// The same above dm-integrity, on a disk with these longest ranges.
+    fn leg_with_integrity(&self, [longest, next]: [u64; 2]) -> u64 {
         // More data never needs less integrity metadata: halving finds the most that fits.
-        let (mut fits, mut over) = (0, data + 1);
+        let (mut fits, mut over) = (0, longest.max(1));
         while over - fits > 1 {
             let middle = fits + (over - fits) / 2;
-            if middle + 1 + self.integrity_extents(middle) <= free {
+            let left = (longest - middle - 1).max(next);
+            if self.integrity_extents(middle) <= left {
                 fits = middle;
             } else {
                 over = middle;

@@ -108,8 +108,10 @@ proptest! {
             }
             prop_assert_eq!(homes.len(), 1, "a leg is on several disks");
             if let Layout::Raid1 { integrity: true } | Layout::Raid5 { integrity: true, .. } = layout {
-                let free: u64 = named[homes[0]].iter().sum();
-                prop_assert!(leg[homes[0]] + space.integrity_extents(largest / data) <= free);
+                let mut ranges = named[homes[0]].clone();
+                *ranges.iter_mut().max().unwrap() -= leg[homes[0]];
+                let left = ranges.into_iter().max().unwrap();
+                prop_assert!(space.integrity_extents(largest / data) <= left);
             }
         }
     }
