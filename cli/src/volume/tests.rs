@@ -86,6 +86,7 @@ fn pool() -> Lv {
         when_full: WhenFull::Queue,
         zero: true,
         transaction_id: 1,
+        messages: Vec::new(),
     };
     lv(90, "pool", layout)
 }

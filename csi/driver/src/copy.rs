@@ -14,7 +14,7 @@ use fairlead_csi_volume::Kind;
 use crate::driver::Shared;
 use crate::error::DriverError;
 use crate::groups::Found;
-use crate::node::{activate, deactivate};
+use crate::node::{activate, deactivate, is_idle};
 use crate::thick::made;
 
 /// Bytes that are read and written at once; also what is left out when it is zero.
@@ -35,7 +35,9 @@ pub(crate) fn into(shared: &Shared, source: &Found, target: &Found) -> Result<Fo
             source.id()
         )));
     }
-    let was_active = activate(shared, source)?;
+    // A driver that died at a copy has left it active.
+    let idle = !status.active || is_idle(&shared.lvm, source)?;
+    activate(shared, source)?;
     activate(shared, target)?;
     let copied = copy(
         &source.vg().device(source.lv()),
@@ -44,7 +46,7 @@ pub(crate) fn into(shared: &Shared, source: &Found, target: &Found) -> Result<Fo
         target.vg().bytes(target.lv()),
         target.record.parameters.layout.is_thin(),
     );
-    if !was_active {
+    if idle {
         deactivate(shared, source)?;
     }
     copied?;

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fairlead_csi_mount as mount;
 use fairlead_csi_spec::v1::{CapacityRange, CreateVolumeRequest, NodePublishVolumeRequest};
 use fairlead_csi_volume::{Access, CoName, Kind, ParameterError, bytes};
 
@@ -117,7 +116,7 @@ pub(crate) fn remove(shared: &Shared, id: &str) -> Result<(), DriverError> {
         return Ok(());
     };
     let place = staging(shared, &found);
-    mount::unstage(&shared.tools, found.lv().uuid.as_str(), Some(&place))?;
+    node::unmounted(shared, &found.lv().uuid, &place)?;
     // An empty folder that stays harms nobody.
     let _ = std::fs::remove_dir(&place);
     deactivate(shared, &found)?;

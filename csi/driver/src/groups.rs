@@ -4,15 +4,16 @@
 //! of the group, and those of volumes whose tags stay are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use fairlead_csi_lvm::{Command, Lv, Lvm, Vg};
+use fairlead_csi_lvm::{Command, Layout, Lv, Lvm, Vg};
 use fairlead_csi_volume::{
     CoName, Encryption, Kind, LUKS_HEADER, LvUuid, Record, RecordError, VgUuid, VolumeId,
 };
 
 use crate::config::Config;
 use crate::error::DriverError;
+use crate::node::is_idle;
 
 /// The volume groups that the driver knows.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub(crate) struct Groups {
     names: BTreeSet<String>,
     known: Mutex<BTreeMap<VgUuid, Arc<Group>>>,
     /// Those in which nothing of an earlier process is half-made any more.
-    settled: Mutex<BTreeSet<VgUuid>>,
+    settled: Mutex<BTreeMap<VgUuid, Arc<OnceLock<()>>>>,
     changing: Mutex<BTreeMap<VgUuid, Arc<Mutex<()>>>>,
 }
 
@@ -172,39 +173,52 @@ impl Groups {
         Ok(self.settle(self.lvm.vg_by_uuid(id)?))
     }
 
-    /// Undoes, at the first sight of a complete group, what an earlier process left half-made: volumes
-    /// tagged `making`, whose ids were never told. This process has made none there yet.
+    /// Ends, at the first sight of a complete group, what an earlier process left half-way. Nobody works on the group
+    /// before that is done.
     fn settle(&self, vg: Arc<Vg>) -> Arc<Group> {
-        let group = self.read(vg);
-        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = settled.insert(group.vg.uuid);
-        drop(settled);
-        if !first {
-            return group;
+        let once = {
+            let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(settled.entry(vg.uuid).or_default())
+        };
+        if once.get().is_some() {
+            return self.read(vg);
         }
-        if let Err(error) = self.lvm.recover(&group.vg.uuid) {
-            tracing::warn!(
-                vg = group.vg.name,
-                "cannot look for suspended devices: {error}"
-            );
+        once.get_or_init(|| self.end_earlier(&vg));
+        self.read(self.lvm.vg_by_uuid(&vg.uuid).unwrap_or(vg))
+    }
+
+    /// What dead LVM commands left; volumes tagged `making`, whose ids were never told; and what is active for
+    /// nobody: it was for a copy, for zeroing, or between activation and mount.
+    fn end_earlier(&self, vg: &Arc<Vg>) {
+        if let Err(error) = self.lvm.recover(&vg.uuid) {
+            tracing::warn!(vg = vg.name, "cannot end what dead commands left: {error}");
         }
-        let making = group.all(&self.cluster).filter(|found| found.record.making);
-        let mut last = None;
-        for found in making {
-            let lvs = vec![found.lv().uuid];
-            let name = &found.lv().name;
-            match self.lvm.run(&group.vg.uuid, &Command::Remove { lvs }) {
-                Ok(vg) => {
-                    tracing::info!(lv = name, "half-made volume removed: its id was never told");
-                    last = Some(vg);
+        let group = self.read(self.lvm.vg_by_uuid(&vg.uuid).unwrap_or(Arc::clone(vg)));
+        for found in group.all(&self.cluster) {
+            let (lv, name) = (found.lv().uuid, &found.lv().name);
+            if found.record.making {
+                let lvs = vec![lv];
+                match self.lvm.run(&vg.uuid, &Command::Remove { lvs }) {
+                    Ok(_) => {
+                        tracing::info!(
+                            lv = name,
+                            "half-made volume removed: its id was never told"
+                        );
+                    }
+                    // It is in no list, and the call that wants it makes it anew.
+                    Err(error) => tracing::warn!(lv = name, "half-made volume stays: {error}"),
                 }
-                // It is in no list, and the call that wants it makes it anew.
-                Err(error) => tracing::warn!(lv = name, "half-made volume stays: {error}"),
+                continue;
             }
-        }
-        match last {
-            Some(vg) => self.read(vg),
-            None => group,
+            // A copy-on-write snapshot is active with its origin.
+            let alone = !matches!(found.lv().layout, Layout::CowSnapshot { .. });
+            if !(alone && is_idle(&self.lvm, &found).unwrap_or(false)) {
+                continue;
+            }
+            match self.lvm.run(&vg.uuid, &Command::Deactivate { lv }) {
+                Ok(_) => tracing::info!(lv = name, "deactivated: nobody has staged it"),
+                Err(error) => tracing::warn!(lv = name, "stays active: {error}"),
+            }
         }
     }
 

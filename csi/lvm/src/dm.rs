@@ -130,6 +130,12 @@ impl DeviceMapper {
         self.call(Number::DevSuspend, Some(key), 0, &[]).map(drop)
     }
 
+    /// Holds input and output, with what is under way on the disk and the file system in order.
+    pub(crate) fn suspend(&self, key: Key<'_>) -> io::Result<()> {
+        self.call(Number::DevSuspend, Some(key), flag::SUSPEND, &[])
+            .map(drop)
+    }
+
     /// Sends a message to the first target.
     pub(crate) fn message(&self, key: Key<'_>, message: &str) -> io::Result<()> {
         // struct dm_target_msg: the sector, then the text with a zero.

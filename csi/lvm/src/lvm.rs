@@ -12,11 +12,13 @@ use crate::effect::{Effect, effect, possible, reason};
 use crate::host::Host;
 use crate::reader::{Reader, Which};
 use crate::workers::{Outcome, Workers};
-use crate::{Command, Lv, LvmError, Result, Status, Vg, VgUuid};
-use crate::{probe, recover};
+use crate::{Command, Lv, LvUuid, LvmError, Result, Status, Vg, VgUuid};
+use crate::{probe, queue, recover};
 
 /// How often a command is given to LVM when workers die under it.
 const TRIES: u32 = 3;
+/// Steps after which a pool that does not get settled is given up: a few rounds, for workers that die meanwhile.
+const STEPS: u32 = 16;
 /// How long a command of somebody else may hold the lock while devices are suspended, before it is left to it.
 const LOCKED: Duration = Duration::from_secs(10);
 
@@ -147,16 +149,30 @@ impl Lvm {
         loop {
             tries += 1;
             let words = argv(&vg, command)?;
-            let outcome = self.workers.run(&vg, &words)?;
+            let ready = || {
+                let vg = self.vg_by_uuid(&vg.uuid)?;
+                Ok(self.unsettled(&vg, command)?.is_none())
+            };
+            let outcome = self.workers.run(&vg, &words, ready)?;
             if let Outcome::Died(reason) = &outcome {
                 tracing::warn!(vg = vg.name, reason, "LVM's worker died");
                 self.resume(&vg)?;
             }
             vg = self.vg_by_uuid(&vg.uuid)?;
+            let mut settled = false;
+            let left_undone = !matches!(&outcome, Outcome::Ran(answer) if answer.done);
+            if left_undone && let Some(pool) = self.unsettled(&vg, command)? {
+                self.settle(&vg.uuid, &pool)?;
+                vg = self.vg_by_uuid(&vg.uuid)?;
+                settled = true;
+            }
             if self.complete(&vg, command)? {
                 return Ok(vg);
             }
             match outcome {
+                Outcome::Unready if tries < TRIES => {}
+                // What was in LVM's way is not any more.
+                Outcome::Ran(_) if settled && tries < TRIES => {}
                 // Nothing tells that it is done but LVM.
                 Outcome::Ran(answer)
                     if answer.done && matches!(command, Command::Refresh { .. }) =>
@@ -169,14 +185,120 @@ impl Lvm {
         }
     }
 
-    /// Looks for devices of a volume group that a dead command left suspended, and lets them go on. [`Self::run`]
-    /// does so itself before its first command and after a worker's death; a starting driver calls it at once.
+    /// Ends what dead commands left half-way in a volume group: suspended devices go on, and thin pools get what LVM had
+    /// written down for them. [`Self::run`] does so itself where a command needs it; a starting driver calls it at once.
     ///
     /// # Errors
-    /// Those of [`Self::vg`], and of device-mapper.
+    /// Those of [`Self::vg`], of device-mapper, and `Refused` with LVM's words.
     pub fn recover(&self, vg: &VgUuid) -> Result<()> {
         let vg = self.vg_by_uuid(vg)?;
-        self.resume(&vg)
+        self.resume(&vg)?;
+        let mut result = Ok(());
+        for pool in &vg.lvs {
+            if self.step(&vg, pool)?.is_some() {
+                result = result.and(self.settle(&vg.uuid, &pool.uuid));
+            }
+        }
+        result
+    }
+
+    /// Makes sure that the kernel's pool has a thin volume that the metadata has. A command that made it and failed
+    /// afterwards may have left it behind without.
+    ///
+    /// # Errors
+    /// As [`Self::recover`].
+    pub fn confirm(&self, vg: &Vg, lv: &Lv) -> Result<()> {
+        match queue::pool_of(vg, &lv.uuid) {
+            Some(pool) if self.step(vg, pool)?.is_some() => self.settle(&vg.uuid, &pool.uuid),
+            _ => Ok(()),
+        }
+    }
+
+    /// The pool that must be settled before a command.
+    fn unsettled(&self, vg: &Vg, command: &Command) -> Result<Option<LvUuid>> {
+        for pool in queue::pools(vg, command) {
+            if self.step(vg, pool)?.is_some() {
+                return Ok(Some(pool.uuid));
+            }
+        }
+        Ok(None)
+    }
+
+    fn step(&self, vg: &Vg, pool: &Lv) -> Result<Option<queue::Step>> {
+        if queue::step(vg, pool, None).is_none() {
+            return Ok(None);
+        }
+        let kernel = self.status(vg, pool)?.pool;
+        Ok(queue::step(
+            vg,
+            pool,
+            kernel.map(|pool| pool.transaction_id),
+        ))
+    }
+
+    /// Brings the metadata and the kernel's pool together, see [`queue`].
+    fn settle(&self, vg: &VgUuid, pool: &LvUuid) -> Result<()> {
+        let mut activated = false;
+        let mut said = (String::new(), String::new());
+        for _ in 0..STEPS {
+            let vg = self.vg_by_uuid(vg)?;
+            let next = |vg: &Vg| match vg.lv(pool) {
+                Some(pool) => self.step(vg, pool),
+                None => Ok(None),
+            };
+            let (Some(step), Some(lv)) = (next(&vg)?, vg.lv(pool)) else {
+                if activated {
+                    let words = argv(&vg, &Command::Deactivate { lv: *pool })?;
+                    self.workers.run(&vg, &words, || Ok(true))?;
+                }
+                return Ok(());
+            };
+            if step == queue::Step::Send {
+                self.send(&vg, pool)?;
+                continue;
+            }
+            let words = queue::argv(&vg, lv, step);
+            let still = || {
+                let vg = self.vg_by_uuid(&vg.uuid)?;
+                Ok(next(&vg)? == Some(step))
+            };
+            match self.workers.run(&vg, &words, still)? {
+                // Somebody has done it, or it was a command that works.
+                Outcome::Unready => continue,
+                Outcome::Died(reason) => {
+                    tracing::warn!(vg = vg.name, reason, "LVM's worker died");
+                    self.resume(&vg)?;
+                }
+                Outcome::Ran(answer) => said = (words.join(" "), answer.words),
+            }
+            tracing::warn!(
+                vg = vg.name,
+                pool = lv.name,
+                ?step,
+                "a dead command left it half-way"
+            );
+            activated |= step == queue::Step::Activate;
+        }
+        match said {
+            (command, _) if command.is_empty() => Ok(()),
+            (command, words) => Err(LvmError::Refused { command, words }),
+        }
+    }
+
+    /// Sends a pool's messages, if it has any when no command of LVM works.
+    fn send(&self, vg: &Vg, pool: &LvUuid) -> Result<()> {
+        let fault = || LvmError::io("tell its thin pool what LVM has written down in", &vg.name);
+        let path = self.host.locks.join(format!("V_{}", vg.name));
+        let Some(_lock) = recover::lock(&path, LOCKED).map_err(fault())? else {
+            return Ok(());
+        };
+        let vg = self.vg_by_uuid(&vg.uuid)?;
+        match vg.lv(pool) {
+            Some(lv) if self.step(&vg, lv)? == Some(queue::Step::Send) => {
+                queue::send(self.dm()?, &vg, lv).map_err(fault())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Process ids of the workers.
@@ -186,11 +308,18 @@ impl Lvm {
     }
 
     fn resume(&self, vg: &Vg) -> Result<()> {
-        let owners = recover::resume(self.dm()?, vg, &self.host.locks, LOCKED)
-            .map_err(LvmError::io("resume devices of", &vg.name))?;
-        for lv in owners {
-            tracing::warn!(vg = vg.name, %lv, "refreshed: a dead command left it half-way");
-            self.workers.run(vg, &argv(vg, &Command::Refresh { lv })?)?;
+        // The worker that refreshes may die as well.
+        for _ in 0..TRIES {
+            let owners = recover::resume(self.dm()?, vg, &self.host.locks, LOCKED)
+                .map_err(LvmError::io("resume devices of", &vg.name))?;
+            if owners.is_empty() {
+                break;
+            }
+            for lv in owners {
+                tracing::warn!(vg = vg.name, %lv, "refreshed: a dead command left it half-way");
+                let words = argv(vg, &Command::Refresh { lv })?;
+                self.workers.run(vg, &words, || Ok(true))?;
+            }
         }
         Ok(())
     }
@@ -205,7 +334,8 @@ impl Lvm {
         let Effect::Half(lv) = self.effect(vg, command)? else {
             return Ok(self.effect(vg, command)? == Effect::Done);
         };
-        self.workers.run(vg, &argv(vg, &Command::Refresh { lv })?)?;
+        self.workers
+            .run(vg, &argv(vg, &Command::Refresh { lv })?, || Ok(true))?;
         Ok(self.effect(vg, command)? == Effect::Done)
     }
 
@@ -218,6 +348,13 @@ impl Lvm {
             Outcome::Died(reason) => LvmError::Worker {
                 vg: vg.name.clone(),
                 reason,
+            },
+            Outcome::Unready => LvmError::Worker {
+                vg: vg.name.clone(),
+                reason: format!(
+                    "`{}` waits for a thin pool that others change",
+                    words.join(" ")
+                ),
             },
         };
         reason(vg, command, self.dm.get(), said)

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use crate::free::gaps;
 use crate::text::{Section, TextError, Value};
-use crate::{Layout, Lv, LvUuid, MetadataArea, Pv, Vg, VgUuid, WhenFull};
+use crate::{Layout, Lv, LvUuid, MetadataArea, PoolMessage, Pv, Vg, VgUuid, WhenFull};
 
 const SECTOR: u64 = 512;
 
@@ -333,9 +333,22 @@ fn layout(segments: &[&Section], flags: &BTreeSet<&str>) -> Layout {
             },
             zero: first.number("zero_new_blocks") == Some(1),
             transaction_id: first.number("transaction_id").unwrap_or_default(),
+            messages: messages(first),
         },
         _ => Layout::Other(full.to_owned()),
     }
+}
+
+/// `message1 { create = "vol" }`, `message2 { delete = 7 }` in the segment of a thin pool.
+fn messages(pool: &Section) -> Vec<PoolMessage> {
+    let all = pool.sections.iter().filter_map(|(_, message)| {
+        let id = message.number("delete").and_then(|id| id.try_into().ok());
+        let create = message.text("create").map(str::to_owned);
+        create
+            .map(PoolMessage::Create)
+            .or(id.map(PoolMessage::Delete))
+    });
+    all.collect()
 }
 
 /// Puts the devices that were found into the group, and tells which volumes lack a part.

@@ -88,7 +88,7 @@ fn owner(vg: &Vg, device: &Device) -> Option<LvUuid> {
 
 /// LVM's lock of a volume group, exclusive (`lib/locking/file_locking.c` of LVM): a file that its last holder
 /// removes. `None`: someone else holds it all the time.
-fn lock(path: &Path, at_most: Duration) -> io::Result<Option<Flock<File>>> {
+pub(crate) fn lock(path: &Path, at_most: Duration) -> io::Result<Option<Flock<File>>> {
     let until = Instant::now() + at_most;
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;

@@ -149,6 +149,8 @@ pub enum Layout {
         zero: bool,
         /// LVM's count of the pool's changes; device-mapper must have the same.
         transaction_id: u64,
+        /// What LVM has still to tell the kernel's pool: none, unless a command is at it or died there.
+        messages: Vec<PoolMessage>,
     },
     /// A copy-on-write snapshot of a thick volume.
     CowSnapshot {
@@ -157,6 +159,15 @@ pub enum Layout {
     },
     /// Anything else: LVM's name of the segment type.
     Other(String),
+}
+
+/// A change of a thin pool that LVM has written down before it tells the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PoolMessage {
+    /// A thin volume is made: its name.
+    Create(String),
+    /// A thin volume goes: its id inside of the pool.
+    Delete(u32),
 }
 
 /// What writes to a full pool meet.

@@ -31,6 +31,8 @@ pub(crate) enum Outcome {
     Ran(Answer),
     /// The worker died meanwhile.
     Died(String),
+    /// LVM was not asked: when its turn had come, the command was not to run any more.
+    Unready,
 }
 
 /// All workers.
@@ -96,8 +98,13 @@ impl Workers {
             .collect()
     }
 
-    /// Runs a command; others on the same volume group are waited for.
-    pub(crate) fn run(&self, vg: &Vg, words: &[String]) -> Result<Outcome> {
+    /// Runs a command; others on the same volume group are waited for. `ready` is asked when none of them runs any more.
+    pub(crate) fn run(
+        &self,
+        vg: &Vg,
+        words: &[String],
+        ready: impl FnOnce() -> Result<bool>,
+    ) -> Result<Outcome> {
         let until = Instant::now() + self.deadline;
         let command = words.join(" ");
         let devices = config::devices(vg)?;
@@ -129,6 +136,13 @@ impl Workers {
         let late = self.late(vg, &busy);
         state.busy = Some(busy);
         drop(state);
+        match ready() {
+            Ok(true) => {}
+            not => {
+                slot.release(Some(worker));
+                return not.map(|_| Outcome::Unready);
+            }
+        }
         let request = Request {
             words: words.to_vec(),
         };

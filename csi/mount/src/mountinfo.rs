@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use crate::device::DeviceNumber;
+use crate::device::{DeviceNumber, device_number, is_block};
 use crate::error::{MountError, Result};
 
 /// One mount.
@@ -93,6 +93,15 @@ impl Mounts {
     /// The mounts of this device's file system.
     pub fn of_device(&self, device: DeviceNumber) -> impl Iterator<Item = &MountEntry> {
         self.0.iter().filter(move |entry| entry.is_of(device))
+    }
+
+    /// The mounts that show the node of this device at another place.
+    pub fn of_node(&self, device: DeviceNumber) -> impl Iterator<Item = &MountEntry> {
+        self.0.iter().filter(move |entry| {
+            entry.root != Path::new("/")
+                && is_block(&entry.mount_point).unwrap_or(false)
+                && device_number(&entry.mount_point).is_ok_and(|of| of == device)
+        })
     }
 
     /// The mount that a path lies in.

@@ -84,6 +84,7 @@ pub(crate) fn stand(
         }
         Some(found) => {
             same(&found, &wanted)?;
+            shared.lvm.confirm(found.vg(), found.lv())?;
             Ok((finish(shared, found)?, false))
         }
     }

@@ -5,7 +5,7 @@
 //! | no id of ours, or none in a complete group | `OK`: it is not there                             |
 //! | its group cannot be read complete         | `UNAVAILABLE`                                      |
 //! | an LV without our tags, or another cluster's | `FAILED_PRECONDITION`, nothing is touched        |
-//! | active or open: staged, published, or somebody's | `FAILED_PRECONDITION`                      |
+//! | staged, published, or open                | `FAILED_PRECONDITION`                              |
 //! | thick, with copy-on-write snapshots       | `FAILED_PRECONDITION` that names them              |
 //! | `wipe: delete`                            | put aside (`fl.d=0`), `OK`; erased and removed by [`crate::remove`] |
 //! | anything else of ours                     | one `lvremove`, `OK`                               |
@@ -21,6 +21,7 @@ use fairlead_csi_volume::{FsState, Kind, Record, VolumeId, Wipe, changes};
 use crate::driver::Shared;
 use crate::error::DriverError;
 use crate::groups::Found;
+use crate::node::is_idle;
 use crate::request;
 
 pub(super) fn volume(
@@ -81,9 +82,8 @@ fn unused(shared: &Shared, found: &Found) -> Result<(), DriverError> {
         )));
     }
     let status = shared.lvm.status(vg, lv)?;
-    // A raw block volume is published by a bind mount of its node, which does not open it; staging activates it,
-    // and unstaging ends that.
-    if status.active && found.record.kind == Kind::Volume && status.open == 0 {
+    // A raw block volume is not open while it is staged. What is active for nobody goes.
+    if status.active && status.open == 0 && !is_idle(&shared.lvm, found)? {
         return Err(DriverError::precondition(format!(
             "{} is in use on this node: it is staged; unpublish and unstage it first",
             found.id()

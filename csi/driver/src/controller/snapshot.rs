@@ -42,7 +42,9 @@ pub(super) fn create(
     let must = group.as_ref().map(|group| group.vg.name.as_str());
     let standing = shared.groups.by_name(Kind::Snapshot, &name, must)?;
     let found = if let Some(found) = standing {
-        same(found, origin)?
+        let found = same(found, origin)?;
+        shared.lvm.confirm(found.vg(), found.lv())?;
+        found
     } else {
         let _origin = shared.inflight.claim("volume", &request.source_volume_id)?;
         let origin = super::known(shared, Kind::Volume, origin, &request.source_volume_id)?;

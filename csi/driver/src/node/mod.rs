@@ -14,7 +14,7 @@ use fairlead_csi_spec::v1::node_server::Node;
 
 use crate::driver::{Driver, service};
 pub(crate) use publish::bind;
-pub(crate) use stage::{activate, deactivate, key, mounted};
+pub(crate) use stage::{activate, deactivate, is_idle, key, mounted, unmounted};
 
 service!(Node {
     node_stage_volume(NodeStageVolumeRequest) -> NodeStageVolumeResponse = stage::stage;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fairlead_csi_mount::{
-    DeviceNumber, MountOptions, Mounts, device_number, is_block, is_luks_open, publish_block,
-    publish_mount, set_read_only, unpublish as unmount,
+    DeviceNumber, MountOptions, Mounts, device_number, is_luks_open, publish_block, publish_mount,
+    set_read_only, unpublish as unmount,
 };
 use fairlead_csi_spec::v1::{
     NodePublishVolumeRequest, NodePublishVolumeResponse, NodeUnpublishVolumeRequest,
@@ -18,6 +18,7 @@ use fairlead_csi_spec::v1::{
 use fairlead_csi_volume::publish::{Call, Verdict, verdict};
 use fairlead_csi_volume::{Access, AccessKind, Encryption, Kind};
 
+use super::stage::is_staged_node;
 use crate::driver::Shared;
 use crate::error::DriverError;
 use crate::groups::Found;
@@ -138,12 +139,8 @@ fn standing(mounts: &Mounts, number: DeviceNumber, staging: &Path) -> Vec<Call<(
         .filter(|it| it.mount_point != staging)
         .map(|it| (it, true));
     let nodes = mounts
-        .iter()
-        .filter(|it| {
-            it.root != Path::new("/")
-                && is_block(&it.mount_point).unwrap_or(false)
-                && device_number(&it.mount_point).is_ok_and(|of| of == number)
-        })
+        .of_node(number)
+        .filter(|it| !is_staged_node(&it.mount_point, staging))
         .map(|it| (it, false));
     files
         .chain(nodes)

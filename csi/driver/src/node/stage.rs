@@ -11,24 +11,28 @@
 //! | copy: replay, new UUID   | a file system with a UUID of its own    | `fl.fs` has no `!`                   |
 //! | tag `fl.fs=<type>`/`raw` | never formatted again                   | it says so                           |
 //! | mount                    | at the staging path                     | mountinfo has it there               |
+//! | raw block: bind          | the LV's node in the staging path       | mountinfo has it there               |
 //! | grow                     | file system as large as its device      | it is                                |
 //! | limits                   | `io.max`                                | none are set                         |
 //!
 //! All but the first and the last are csi/mount's. A volume that fails on the way is deactivated again.
+//!
+//! Raw block volumes are not open while they are staged. The bind of their node tells them from those that a driver
+//! had activated for itself when it died: these are nobody's, and deactivated ([`is_idle`]).
 
 use std::path::Path;
 use std::sync::Arc;
 
-use fairlead_csi_lvm::Command;
+use fairlead_csi_lvm::{Command, Lvm};
 use fairlead_csi_mount::{
-    self as mount, Access as StageAccess, Formatted, FsType, Key, MkfsOptions, MountOptions,
-    Mounts, Stage,
+    self as mount, Access as StageAccess, DeviceNumber, Formatted, FsType, Key, MkfsOptions,
+    MountOptions, Mounts, Stage,
 };
 use fairlead_csi_spec::v1::{
     NodeStageVolumeRequest, NodeStageVolumeResponse, NodeUnstageVolumeRequest,
     NodeUnstageVolumeResponse,
 };
-use fairlead_csi_volume::{Access, AccessKind, Encryption, Fs, FsState, Kind, Record};
+use fairlead_csi_volume::{Access, AccessKind, Encryption, Fs, FsState, Kind, LvUuid, Record};
 
 use crate::controller::delete::retag;
 use crate::driver::Shared;
@@ -36,6 +40,8 @@ use crate::error::DriverError;
 use crate::groups::Found;
 use crate::{controller, request, throttle};
 
+/// The file in the staging path of a raw block volume that its node is bound to.
+const NODE: &str = "device";
 /// The key in a call's secrets that opens an encrypted volume.
 const PASSPHRASE: &str = "passphrase";
 
@@ -163,7 +169,9 @@ pub(crate) fn mounted(
         Ok(())
     };
     let AccessKind::Mount { flags, .. } = &access.kind else {
-        return go(StageAccess::Block);
+        go(StageAccess::Block)?;
+        mount::publish_block(&device, &path.join(NODE), false)?;
+        return Ok(());
     };
     let fs = fs_type(file_system(&found.record, access))?;
     let mkfs = MkfsOptions::parse(fs, &found.record.parameters.mkfs_options.join(" "))?;
@@ -222,7 +230,7 @@ pub(super) fn unstage(
         return Ok(NodeUnstageVolumeResponse {});
     };
     let _claim = shared.inflight.claim("volume", &request.volume_id)?;
-    mount::unstage(&shared.tools, id.lv.as_str(), Some(path))?;
+    unmounted(shared, &id.lv, path)?;
     match shared.groups.find(Kind::Volume, &id) {
         Ok(Some(found)) => deactivate(shared, &found)?,
         Ok(None) => {}
@@ -230,6 +238,33 @@ pub(super) fn unstage(
         Err(error) => tracing::warn!(volume = %id, "unstaged, but not deactivated: {error}"),
     }
     Ok(NodeUnstageVolumeResponse {})
+}
+
+/// The reverse of [`mounted`].
+pub(crate) fn unmounted(shared: &Shared, lv: &LvUuid, path: &Path) -> Result<(), DriverError> {
+    mount::unpublish(&path.join(NODE))?;
+    Ok(mount::unstage(&shared.tools, lv.as_str(), Some(path))?)
+}
+
+/// Whether a path is where the node of a volume that is staged at `staging` is bound to.
+pub(super) fn is_staged_node(path: &Path, staging: &Path) -> bool {
+    path.strip_prefix(staging)
+        .is_ok_and(|rest| rest == Path::new(NODE))
+}
+
+/// Whether a volume is active for nobody: it is neither open nor shown to anybody as a device. To be asked while
+/// nobody else may stage it.
+pub(crate) fn is_idle(lvm: &Lvm, found: &Found) -> Result<bool, DriverError> {
+    let status = lvm.status(found.vg(), found.lv())?;
+    let Some((major, minor)) = status.number.filter(|_| status.active && status.open == 0) else {
+        return Ok(false);
+    };
+    let mounts = Mounts::read()?;
+    let shown = mounts
+        .of_node(DeviceNumber { major, minor })
+        .next()
+        .is_some();
+    Ok(!shown)
 }
 
 /// Makes it inactive when nobody uses it.

@@ -1,7 +1,7 @@
 //! The driver and its LVM worker killed while volumes are written to.
 
-use fairlead_e2e_tests::storage::{Disks, Node, Setup, Stalls};
-use fairlead_e2e_vm::GIB;
+use fairlead_e2e_tests::storage::{Access, Call, Create, Disks, Node, Place, Setup, Stalls, VG};
+use fairlead_e2e_vm::{GIB, MIB};
 
 /// No writer waits longer than this for the disk.
 const LONGEST_MS: u64 = 5000;
@@ -40,4 +40,54 @@ fn writers_go_on_when_the_driver_is_killed_at_any_instant() {
 #[ignore = "boots a virtual machine: run by make test's storage stage"]
 fn writers_go_on_when_the_lvm_worker_is_killed_at_any_instant() {
     kill("lvm-worker");
+}
+
+/// Ends the driver, without a word.
+fn kill_driver(node: &Node) {
+    node.run(
+        "for process in /proc/[0-9]*; do tr '\\0' ' ' <$process/cmdline 2>/dev/null | \
+         grep -q 'fairlead-csi[ ]run' && kill -9 ${process#/proc/}; done; true",
+    )
+    .unwrap();
+}
+
+#[test]
+#[ignore = "boots a virtual machine: run by make test's storage stage"]
+fn what_a_dead_driver_had_activated_for_itself_goes_and_what_is_staged_stays() {
+    let disks = Disks::new(&[6 * GIB]).unwrap();
+    let node = Node::boot(&disks, &Setup::default()).unwrap();
+    let create = |name: &str| Create::new(name, GIB).thick().access(Access::block());
+    let source = node.make(&Call::Create(create("source"))).unwrap();
+    let device = format!(
+        "/dev/{VG}/{}",
+        node.lvs().unwrap()[0].split(' ').next().unwrap()
+    );
+    let raw = Create::new("raw", 16 * MIB).access(Access::block());
+    let raw = Place::new(&node.make(&Call::Create(raw)).unwrap().id, Access::block());
+    node.call(&Call::Stage(raw.clone())).unwrap();
+
+    let clone = Call::Create(create("clone").clone_of(&source.id));
+    let calls = serde_json::to_string(&[clone.clone()]).unwrap();
+    let client = Node::client_program().unwrap();
+    node.run(&format!(
+        "({client} calls '{calls}' >/run/clone 2>&1 &) ; \
+         for try in $(seq 6000); do test -e {device} && exit; sleep 0.01; done; cat /run/clone; exit 1"
+    ))
+    .unwrap();
+    kill_driver(&node);
+    assert_eq!(node.run(&format!("ls {device}")).unwrap().trim(), device);
+    node.start_driver().unwrap();
+    node.wait_until_ready().unwrap();
+
+    node.make(&clone).unwrap();
+    node.call(&Call::Delete(source.id)).unwrap();
+    node.refused(&Call::Delete(raw.id.clone()), "FAILED_PRECONDITION")
+        .unwrap();
+    node.call(&Call::Publish(raw.clone())).unwrap();
+    node.detach(&raw).unwrap();
+    node.call(&Call::Delete(raw.id)).unwrap();
+    let active = node
+        .run("dmsetup ls | grep -v fairlead--pool || true")
+        .unwrap();
+    assert!(!active.contains("data-"), "left active: {active}");
 }
