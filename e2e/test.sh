@@ -45,8 +45,7 @@ storage_tests() {
     packages+=(--package "fairlead-csi-$name")
   done
   # docs/storage.md tells of these under Known faults; make conformance runs them.
-  local skipped=(--skip crash::power_failures --skip full:: --skip wipe_delete_leaves_no_byte
-    --skip writers_go_on_when_the_lvm_worker_is_killed)
+  local skipped=(--skip full:: --skip wipe_delete_leaves_no_byte)
   # It takes minutes, as qemu emulates every instruction: make conformance runs it.
   skipped+=(--skip host::)
   cargo build --quiet "${packages[@]}" --bins &&

@@ -206,6 +206,8 @@ fn code(error: &DriverError) -> Code {
             | LvmError::Ambiguous { .. }
             | LvmError::Damaged { .. }
             | LvmError::Io { .. }
+            // It died again and again: nothing is wrong with the call.
+            | LvmError::Worker { .. }
             | LvmError::NoLvm => Code::Unavailable,
             _ => Code::Internal,
         },
@@ -277,6 +279,13 @@ mod tests {
                     extent_size: 1,
                 }),
                 Code::ResourceExhausted,
+            ),
+            (
+                DriverError::Lvm(LvmError::Worker {
+                    vg: "data".to_owned(),
+                    reason: "it was killed".to_owned(),
+                }),
+                Code::Unavailable,
             ),
         ];
         for (error, expected) in table {

@@ -170,7 +170,6 @@ impl Lvm {
                 return Ok(vg);
             }
             match outcome {
-                Outcome::Unready if tries < TRIES => {}
                 // What was in LVM's way is not any more.
                 Outcome::Ran(_) if settled && tries < TRIES => {}
                 // Nothing tells that it is done but LVM.
@@ -179,7 +178,7 @@ impl Lvm {
                 {
                     return Ok(vg);
                 }
-                Outcome::Died(_) if tries < TRIES => {}
+                Outcome::Unready | Outcome::Died(_) if tries < TRIES => {}
                 outcome => return Err(self.why(&vg, command, &words, outcome)),
             }
         }

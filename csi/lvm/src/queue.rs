@@ -170,21 +170,27 @@ mod tests {
 
     fn vg(messages: &str, volumes: &[(&str, u32)]) -> Vg {
         let id = |number: u32| format!("{number:0>6}-aaaa-aaaa-aaaa-aaaa-aaaa-aaaaaa");
-        let mut text = format!(
-            "data {{ id = \"{}\" seqno = 1 extent_size = 8192 logical_volumes {{\n\
-             pool {{ id = \"{}\" status = [\"VISIBLE\"] segment1 {{ extent_count = 9 type = \"thin-pool\" \
+        let pool = format!(
+            "pool {{ id = \"{}\" status = [\"VISIBLE\"] segment1 {{ extent_count = 9 type = \"thin-pool\" \
              metadata = \"m\" pool = \"d\" transaction_id = 8 chunk_size = 128 {messages} }} }}\n",
-            id(1),
             id(2)
         );
-        for (name, number) in volumes {
-            text += &format!(
-                "{name} {{ id = \"{}\" segment1 {{ extent_count = 1 type = \"thin\" thin_pool = \"pool\" \
-                 device_id = {number} }} }}\n",
-                id(10 + number)
-            );
-        }
-        describe((text + "} }").as_bytes()).expect("described").vg
+        let thins: Vec<String> = volumes
+            .iter()
+            .map(|(name, number)| {
+                format!(
+                    "{name} {{ id = \"{}\" segment1 {{ extent_count = 1 type = \"thin\" thin_pool = \"pool\" \
+                     device_id = {number} }} }}\n",
+                    id(10 + number)
+                )
+            })
+            .collect();
+        let text = format!(
+            "data {{ id = \"{}\" seqno = 1 extent_size = 8192 logical_volumes {{\n{pool}{}}} }}",
+            id(1),
+            thins.concat()
+        );
+        describe(text.as_bytes()).expect("described").vg
     }
 
     fn next(messages: &str, volumes: &[(&str, u32)], kernel: Option<u64>) -> Option<Step> {

@@ -167,12 +167,12 @@ impl Bench {
         else {
             panic!("no pool");
         };
-        let mut script = "lvchange -q -ay -K data/pool; ".to_owned();
         let id = format!("set_transaction_id {transaction_id} {}", transaction_id - 1);
-        for message in messages.iter().cloned().chain(before.then_some(id)) {
-            script += &format!("dmsetup message data-pool-tpool 0 '{message}'; ");
+        sh("lvchange -q -ay -K data/pool");
+        for message in messages.iter().chain(before.then_some(&id)) {
+            sh(&format!("dmsetup message data-pool-tpool 0 '{message}'"));
         }
-        sh(&(script + "lvchange -q -an data/pool"));
+        sh("lvchange -q -an data/pool");
     }
 
     /// LVM and the kernel's pool agree, and nothing is left over.

@@ -18,8 +18,10 @@ use super::call::{Access, Answer, Call, Create, Place};
 use super::churn::Churn;
 use super::client::Client;
 
-/// Between two kills, at most.
+/// Between two kills, at most, while calls are answered.
 const PAUSE_MS: u64 = 1500;
+/// Time for a kill, on average, on a busy host.
+const LONGEST: Duration = Duration::from_secs(20);
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,13 +73,20 @@ impl Writer {
     }
 }
 
-/// Kills what has `word` among its arguments, `kills` times; tells how often it did.
-fn killer(word: &str, kills: u64, seed: u64) -> u64 {
+/// Kills what has `word` among its arguments, `kills` times; tells how often it did. Between two kills a call is
+/// `answered`: on a busy host nothing would ever come through otherwise.
+fn killer(word: &str, kills: u64, seed: u64, answered: &AtomicU64) -> u64 {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut done = 0;
-    let deadline = Instant::now() + Duration::from_millis(kills * PAUSE_MS * 4);
+    let deadline = Instant::now() + LONGEST * u32::try_from(kills).unwrap_or(u32::MAX);
+    let mut before = None;
     while done < kills && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(rng.u64(0..PAUSE_MS)));
+        let now = Some(answered.load(Ordering::Relaxed));
+        if before == now {
+            continue;
+        }
+        before = now;
         for id in with_argument(word) {
             // It may be gone meanwhile.
             done += u64::from(kill(Pid::from_raw(id), Signal::SIGKILL).is_ok());
@@ -115,6 +124,7 @@ pub(crate) async fn run(
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicBool::new(false)),
     );
+    let answered = Arc::new(AtomicU64::default());
     let mut churn = Churn::open(client, folder, 2, seed)?;
     let threads: Vec<_> = (0..writers.len())
         .map(|number| {
@@ -124,15 +134,19 @@ pub(crate) async fn run(
         .collect();
     let thread = {
         let (word, enough) = (word.to_owned(), Arc::clone(&enough));
+        let answered = Arc::clone(&answered);
         std::thread::spawn(move || {
-            let kills = killer(&word, kills, seed);
+            let kills = killer(&word, kills, seed, &answered);
             enough.store(true, Ordering::Relaxed);
             kills
         })
     };
     let go_on = || !enough.load(Ordering::Relaxed);
-    let (churned, snapped) =
-        futures_util::future::join(churn.run(go_on), snapshots_of(client, &writers, go_on)).await;
+    let (churned, snapped) = futures_util::future::join(
+        churn.run(go_on),
+        snapshots_of(client, &writers, go_on, &answered),
+    )
+    .await;
     let kills = thread
         .join()
         .map_err(|_| anyhow::anyhow!("the killer's thread"))?;
@@ -204,7 +218,12 @@ async fn writers(client: &Client) -> Result<Vec<Writer>> {
 }
 
 /// Snapshots of the volumes that are written to: LVM suspends these for it. Each is removed again.
-async fn snapshots_of(client: &Client, writers: &[Writer], go_on: impl Fn() -> bool) -> Result<()> {
+async fn snapshots_of(
+    client: &Client,
+    writers: &[Writer],
+    go_on: impl Fn() -> bool,
+    answered: &AtomicU64,
+) -> Result<()> {
     let thin = || writers.iter().filter(|writer| writer.name != "thick");
     let mut number = 0;
     while go_on() {
@@ -214,7 +233,9 @@ async fn snapshots_of(client: &Client, writers: &[Writer], go_on: impl Fn() -> b
             let Answer::One(told) = persist(client, &call).await? else {
                 bail!("no snapshot");
             };
+            answered.fetch_add(1, Ordering::Relaxed);
             persist(client, &Call::DeleteSnapshot(told.id)).await?;
+            answered.fetch_add(1, Ordering::Relaxed);
         }
     }
     Ok(())

@@ -20,7 +20,7 @@ pub use call::{
 pub use demo::demo;
 pub use killing::Stalls;
 pub use node::{Disks, METADATA, Node, Setup, VG};
-pub use program::program;
+pub use program::{RECOVERED, program};
 
 /// Where the driver listens, inside the machine.
 pub const SOCKET: &str = "/run/fairlead/csi.sock";

@@ -17,6 +17,8 @@ use super::killing;
 
 /// The machine's folder that the host sees.
 const EXCHANGE: &str = "/xchg";
+/// What `churn` says when all that the journals know is there, and new steps begin.
+pub const RECOVERED: &str = "all of it is there";
 /// From a machine's boot to a driver that is ready, on a busy host.
 const READY: Duration = Duration::from_mins(1);
 
@@ -105,6 +107,7 @@ fn run(cli: &Cli) -> Result<()> {
                 ready(&client).await?;
                 let mut churn = Churn::open(&client, Path::new(EXCHANGE), *lines, *seed)?;
                 churn.recover(*seconds == 0).await?;
+                say(RECOVERED);
                 let end = Instant::now() + Duration::from_secs(*seconds);
                 churn.run(|| Instant::now() < end).await?;
                 if *clear {
@@ -156,8 +159,14 @@ async fn ready(client: &Client) -> Result<()> {
 }
 
 #[expect(clippy::print_stdout, reason = "the result of a command")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
 fn tell(churn: &Churn) {
     let steps: u64 = churn.lines.iter().map(|line| line.model().done).sum();
     let again: u64 = churn.lines.iter().map(|line| line.retried).sum();
-    println!("{steps} steps since the journals began, {again} answers to try again");
+    say(&format!(
+        "{steps} steps since the journals began, {again} answers to try again"
+    ));
 }

@@ -5,12 +5,14 @@ use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use fairlead_e2e_tests::storage::{Disks, Node, Setup, VG};
+use fairlead_e2e_tests::storage::{Disks, Node, RECOVERED, Setup, VG};
 use fairlead_e2e_vm::{Command, GIB};
 
 const LINES: usize = 2;
-/// From the driver's start to the power failure, at most.
+/// From the driver's start, or from its first new step, to the power failure, at most.
 const LONGEST: Duration = Duration::from_secs(12);
+/// Until new steps begin, on a busy host.
+const RECOVERY: Duration = Duration::from_mins(5);
 
 /// The journals of all lines, which outlive machines.
 #[derive(Default)]
@@ -44,18 +46,31 @@ impl Journals {
     }
 }
 
+/// When the power fails.
+#[derive(Debug)]
+struct Failure {
+    /// After the driver's start; else after all was found as the journals say, and new steps have begun.
+    early: bool,
+    after: Duration,
+}
+
 /// From the driver's start on, everything until the power fails.
-fn churn_until(node: &Node, after: Duration, seed: u64) -> Result<()> {
+fn churn_until(node: &Node, failure: &Failure, seed: u64) -> Result<()> {
     node.start_driver()?;
     let command = Command::new(Node::client_program()?)
         .args(["churn", "--seconds", "600", "--seed"])
         .arg(seed.to_string())
-        .timeout(after);
-    // That it does not end in time is how it is meant to be.
-    match node.vm.output(&command) {
+        .timeout(RECOVERY + LONGEST);
+    let mut job = node.vm.start(&command)?;
+    if !failure.early {
+        job.wait_for(RECOVERED, RECOVERY)
+            .with_context(|| node.explain())?;
+    }
+    // That it says no such thing in time is how it is meant to be.
+    match job.wait_for("power failure", failure.after) {
         Err(error) if error.to_string().contains("did not end in time") => Ok(()),
-        Err(error) => Err(error),
-        Ok(output) => bail!("{}{}\n{}", output.text(), output.errors(), node.explain()),
+        Err(error) => Err(error).with_context(|| node.explain()),
+        Ok(()) => bail!("power does not fail by itself"),
     }
 }
 
@@ -64,13 +79,16 @@ fn crashes(count: u32, mut seed: u64) -> Result<String> {
     let mut journals = Journals::default();
     let mut rng = fastrand::Rng::with_seed(seed);
     for _ in 0..count {
-        let after = LONGEST.mul_f64(rng.f64());
+        let failure = Failure {
+            early: rng.u8(0..3) == 0,
+            after: LONGEST.mul_f64(rng.f64()),
+        };
         let node = Node::boot_without_driver(&disks, &Setup::default())?;
         let files = journals.give(&node)?;
-        let result = churn_until(&node, after, seed);
+        let result = churn_until(&node, &failure, seed);
         node.kill()?;
         journals.take(files)?;
-        result.with_context(|| format!("seed {seed}, {after:?} after the driver's start"))?;
+        result.with_context(|| format!("seed {seed}, {failure:?}"))?;
         seed = rng.u64(..);
     }
     let node = Node::boot(&disks, &Setup::default())?;

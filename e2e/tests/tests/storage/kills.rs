@@ -56,7 +56,7 @@ fn kill_driver(node: &Node) {
 fn what_a_dead_driver_had_activated_for_itself_goes_and_what_is_staged_stays() {
     let disks = Disks::new(&[6 * GIB]).unwrap();
     let node = Node::boot(&disks, &Setup::default()).unwrap();
-    let create = |name: &str| Create::new(name, GIB).thick().access(Access::block());
+    let create = |name: &str| Create::new(name, 512 * MIB).thick().access(Access::block());
     let source = node.make(&Call::Create(create("source"))).unwrap();
     let device = format!(
         "/dev/{VG}/{}",
