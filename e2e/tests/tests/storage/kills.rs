@@ -67,7 +67,7 @@ fn what_a_dead_driver_had_activated_for_itself_goes_and_what_is_staged_stays() {
     node.call(&Call::Stage(raw.clone())).unwrap();
 
     let clone = Call::Create(create("clone").clone_of(&source.id));
-    let calls = serde_json::to_string(&[clone.clone()]).unwrap();
+    let calls = serde_json::to_string(std::slice::from_ref(&clone)).unwrap();
     let client = Node::client_program().unwrap();
     node.run(&format!(
         "({client} calls '{calls}' >/run/clone 2>&1 &) ; \
