@@ -51,11 +51,13 @@ fn a_thin_pool_promises_what_is_told_before_it_is_made_and_after() {
 /// Layouts of thick volumes, with the extents that sizes are multiples of.
 const THICK: &[(Words, u64)] = &[
     (&[("thin", "false")], 1),
+    (&[("thin", "false"), ("encryption", "luks2")], 1),
     (&[("stripes", "2")], 2),
     (&[("stripes", "3")], 3),
     (&[("raid", "raid1")], 1),
     (&[("raid", "raid5")], 2),
     (&[("raid", "raid1"), ("integrity", "true")], 1),
+    (&[("raid", "raid5"), ("integrity", "true")], 2),
 ];
 
 const DISKS: usize = 5;
