@@ -1,5 +1,6 @@
 //! From the cluster to the maps of this node.
 
+mod alike;
 mod atoms;
 mod by_address;
 mod by_label;

@@ -14,7 +14,7 @@ use super::inputs::Inputs;
 use crate::cluster::Pod;
 use crate::tables::{ClassId, SetId};
 
-/// Pods of so many namespaces are asked namespace by namespace about an atom, those of more with all others.
+/// Pods of so many namespaces are asked namespace by namespace about an atom, those of more by their labels.
 const FEW: usize = 8;
 
 /// An atom that a live set names, or that a class still has.
@@ -95,21 +95,31 @@ pub(crate) fn matched<'a>(
             }
         }
     }
-    let mut ask = |pod: &Arc<Pod>, index: &ByLabel| {
+    let mut ask = |pod: &Arc<Pod>, candidates: &[AtomId]| {
         let subject = Subject::new(pod, inputs.namespace_of(pod));
-        for id in index.candidates(&pod.labels) {
-            if atoms[&id].matches(&subject) {
-                inputs
-                    .addresses_of(pod)
-                    .for_each(|address| add(address, id));
+        for id in candidates {
+            if atoms[id].matches(&subject) {
+                let addresses = inputs.addresses_of(pod);
+                addresses.for_each(|address| add(address, *id));
             }
         }
     };
+    let candidates =
+        |index: &ByLabel, labels| -> Vec<AtomId> { index.candidates(labels).collect() };
     for (namespace, index) in &narrow {
-        inputs.pods_in(namespace).for_each(|pod| ask(pod, index));
+        for pod in inputs.pods_in(namespace) {
+            ask(pod, &candidates(index, &pod.labels));
+        }
     }
     if !wide.is_empty() {
-        inputs.cluster.pods.iter().for_each(|pod| ask(pod, &wide));
+        for (labels, pods) in inputs.alike.iter() {
+            let candidates = candidates(&wide, labels);
+            if !candidates.is_empty() {
+                for pod in pods {
+                    ask(pod, &candidates);
+                }
+            }
+        }
     }
     for atoms in matched.values_mut() {
         atoms.sort_unstable();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::alike::Alike;
 use super::owners::{Owner, Owners};
 use super::sets::Numbers;
 use crate::cluster::{Cluster, Name, NamedPort, Namespace, Pod, Policy, Protocol, Uid};
@@ -21,6 +22,7 @@ pub(crate) struct Attached {
 #[derive(Debug, Default)]
 pub(crate) struct Inputs {
     pub(crate) cluster: Cluster,
+    pub(crate) alike: Alike,
     pub(crate) attached: BTreeMap<IfIndex, Attached>,
     /// The interfaces of each pod that has one.
     by_pod: BTreeMap<Name, BTreeSet<IfIndex>>,
@@ -114,6 +116,12 @@ impl Inputs {
             Some(pod) => self.cluster.pods.insert(Arc::clone(pod)),
             None => self.cluster.pods.remove(name),
         };
+        if let Some(before) = &before {
+            self.alike.remove(before);
+        }
+        if let Some(pod) = &pod {
+            self.alike.add(pod);
+        }
         let mut touched = BTreeSet::new();
         if let Some(before) = before.filter(|before| before.is_peer()) {
             touched.extend(&before.addresses);
