@@ -85,6 +85,8 @@ pub(crate) struct Table<S> {
     store: S,
     capacity: u32,
     entries: u32,
+    /// What the last write met: entries are written in rows of which all are new, or all are there.
+    met: u64,
 }
 
 /// Whether there was room.
@@ -105,23 +107,26 @@ impl<S: Store> Table<S> {
             store,
             capacity,
             entries: 0,
+            met: NEW,
         }
     }
 
     /// Makes an entry, or changes the one that is there by one atomic write.
     pub(crate) fn put(&mut self, key: &S::Key, value: &S::Value) -> Result<Put, DatapathError> {
-        match self.store.put(key, value, NEW) {
-            Ok(()) => {
-                self.entries += 1;
-                return Ok(Put::Done);
+        let other = if self.met == NEW { OVER } else { NEW };
+        let met = match self.store.put(key, value, self.met) {
+            Ok(()) => self.met,
+            Err(error) if matches!(number(&error), Some(Errno::EEXIST | Errno::ENOENT)) => {
+                match self.store.put(key, value, other) {
+                    Ok(()) => other,
+                    Err(error) => return self.refused(error),
+                }
             }
-            Err(error) if number(&error) == Some(Errno::EEXIST) => {}
             Err(error) => return self.refused(error),
-        }
-        match self.store.put(key, value, OVER) {
-            Ok(()) => Ok(Put::Done),
-            Err(error) => self.refused(error),
-        }
+        };
+        self.met = met;
+        self.entries += u32::from(met == NEW);
+        Ok(Put::Done)
     }
 
     /// `E2BIG` of hash maps, `ENOSPC` of tries; `ENOMEM` of both when the machine has no more.
