@@ -163,7 +163,8 @@ impl Links {
                 qdisc.link == LinkIndex(*pod) && !matches!(kind, "clsact" | "ingress" | "noqueue")
             };
             let queued = qdiscs.iter().find(queue).is_some();
-            if self.queued.get(pod).copied().unwrap_or_default() == queued {
+            // Of one that an earlier agent saw, the map still says what that found.
+            if self.queued.get(pod) == Some(&queued) {
                 continue;
             }
             match datapath.set_queued(*pod, queued) {

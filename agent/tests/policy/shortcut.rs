@@ -1,9 +1,10 @@
 //! The way from pod to pod of one node that skips the node's network stack: same verdicts, and never half a flow.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use fairlead_cni_netlink::Family;
 use fairlead_e2e_lab::{
-    Namespace, Policed, Proxy, Service, TcpTalk, counted, nft, proxy, wait_blocked, wait_reach,
+    LIMIT, Named, Namespace, Policed, Proxy, Service, TcpTalk, counted, nft, proxy, wait_blocked,
+    wait_reach, wait_until,
 };
 
 use crate::stage::{CLIENT, CLIENTS_IN, OTHER, SERVER, cluster, wait_closed, wait_open};
@@ -92,6 +93,64 @@ fn flows_between_pods_of_a_node_skip_it_while_that_is_on_and_policy_holds_all_th
         long.say()?;
     }
     Ok(())
+}
+
+/// Waits until a new connection's packets are shown to the node, or until they are not. Returns it.
+fn wait_way(policed: &Policed, from: &Named, to: &Named, long: bool) -> Result<TcpTalk> {
+    let mut kept = None;
+    wait_until(
+        LIMIT,
+        &format!("a new connection goes long: {long}"),
+        || {
+            let mut talk = TcpTalk::open(&from.ns, to.service(Family::V4)?)?;
+            let passed = forwarded(policed, &mut [&mut talk])?;
+            kept = Some(talk);
+            Ok(if long { passed >= WORDS } else { passed <= FEW })
+        },
+    )?;
+    kept.context("no connection")
+}
+
+/// Packets that have left by the queue at the host end of a pod.
+fn queued(policed: &Policed, pod: &Named) -> Result<u64> {
+    let node = policed.cluster.ns(0);
+    let text = node.output(
+        "tc",
+        &["-s", "qdisc", "show", "dev", &pod.host_link, "root"],
+    )?;
+    let sent = text
+        .split(" bytes ")
+        .nth(1)
+        .and_then(|rest| rest.split(' ').next());
+    Ok(sent.with_context(|| text.clone())?.parse()?)
+}
+
+#[test]
+fn packets_for_a_pod_with_a_queue_wait_in_it() -> Result<()> {
+    let mut policed = cluster("direct", 1, "shortcut: true")?;
+    policed.apply("shop/in", CLIENTS_IN)?;
+    let server = policed.pod(0, "shop/server", SERVER)?;
+    let client = policed.pod(0, "shop/client", CLIENT)?;
+    watch(policed.cluster.ns(0))?;
+    wait_open(&client, &server)?;
+    let mut before = wait_way(&policed, &client, &server, false)?;
+    let root = ["dev", &server.host_link, "root"];
+    let add = [&["qdisc", "add"], &root[..], &["pfifo"]].concat();
+    policed.cluster.ns(0).output("tc", &add)?;
+    let mut long = wait_way(&policed, &client, &server, true)?;
+    // What ran is shown to the queue as well.
+    let waited = queued(&policed, &server)?;
+    forwarded(&policed, &mut [&mut before, &mut long])?;
+    assert!(queued(&policed, &server)? - waited >= 2 * WORDS);
+    // An agent that starts finds the queue, and that it is gone.
+    restart(&mut policed, "shortcut: true")?;
+    wait_way(&policed, &client, &server, true)?;
+    policed.take_agent(0)?.terminate()?;
+    let del = [&["qdisc", "del"], &root[..]].concat();
+    policed.cluster.ns(0).output("tc", &del)?;
+    policed.start(0)?;
+    wait_way(&policed, &client, &server, false)?;
+    long.say()
 }
 
 #[test]
