@@ -14,6 +14,7 @@ use fairlead_netpol_model::cluster::{
 };
 use fairlead_netpol_model::tables::{Attachment, Link};
 
+use super::trips::real_time;
 use crate::sample::Sample;
 
 /// Namespaces, and kinds of pods in each.
@@ -35,10 +36,11 @@ pub(crate) struct ChangeRow {
     pub(crate) whole: Sample,
 }
 
-/// Changes labels of `changes` pods, one after the other.
+/// Changes labels of `changes` pods, one after the other. What others do on the machine does not count.
 pub(super) fn measure(policies: u32, pods: u32, changes: u32) -> Result<ChangeRow> {
     let node = Namespace::new("node")?;
     node.run(|| {
+        real_time()?;
         let pins = BpfFolder::new()?;
         let config = Config {
             dir: pins.path().to_owned(),

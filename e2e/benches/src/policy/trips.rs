@@ -156,7 +156,7 @@ fn reset(stream: TcpStream) -> Result<()> {
 }
 
 /// Puts this thread on the last processor, in turns with the others there, before everything else.
-fn real_time() -> Result<()> {
+pub(super) fn real_time() -> Result<()> {
     let thread = gettid().to_string();
     let last = std::thread::available_parallelism()?.get() - 1;
     let tell = |program: &str, args: &[&str]| {
