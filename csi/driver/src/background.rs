@@ -1,18 +1,24 @@
 //! What goes on between calls: pools grow, what was put aside is erased and removed, limits are kept.
 //!
-//! One thread does it all, in turns. Everything that it needs to know stands in LVM: a restart goes on where the
-//! last process was.
+//! A thread for each, in turns. Everything that they need to know stands in LVM: a restart goes on where the
+//! last process was. A turn comes when a call has left something to do, when device-mapper tells that something
+//! has happened to a device, and else after the time that the last turn has named.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
+
+use fairlead_csi_lvm::{Events, LvmError};
 
 use crate::driver::Shared;
 use crate::{keeper, remove};
 
-/// Time between two looks at the pools when nothing wakes the thread.
-const PERIOD: Duration = Duration::from_secs(1);
+/// Time to the next turn where something can change of which no event tells.
+pub(crate) const SOON: Duration = Duration::from_secs(1);
+/// Time to the next turn where events tell, in case that one is missed.
+pub(crate) const LATER: Duration = Duration::from_secs(5);
 
-/// Wakes the thread.
+/// Wakes the threads.
 #[derive(Debug, Default)]
 pub(crate) struct Background {
     state: Mutex<State>,
@@ -21,7 +27,8 @@ pub(crate) struct Background {
 
 #[derive(Debug, Default)]
 struct State {
-    woken: bool,
+    /// How often they were woken: each thread remembers what it has seen of it.
+    woken: u64,
     ending: bool,
 }
 
@@ -31,7 +38,7 @@ impl Background {
         self.state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .woken = true;
+            .woken += 1;
         self.changed.notify_all();
     }
 
@@ -51,31 +58,83 @@ impl Background {
             .ending
     }
 
-    /// Waits for the next turn; says whether there is one.
-    fn next(&self) -> bool {
+    /// Waits for the next turn, which comes at most so late; says whether there is one.
+    fn next(&self, seen: &mut u64, at_most: Duration) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut state, _) = self
+        let (state, _) = self
             .changed
-            .wait_timeout_while(state, PERIOD, |state| !state.woken && !state.ending)
+            .wait_timeout_while(state, at_most, |state| {
+                state.woken == *seen && !state.ending
+            })
             .unwrap_or_else(PoisonError::into_inner);
-        state.woken = false;
+        *seen = state.woken;
         !state.ending
     }
 }
 
 /// Starts the threads: removal may take hours, and pools must not wait for it.
 pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<()> {
-    let of = |name: &str, work: fn(&Shared)| {
-        let shared = Arc::clone(shared);
-        std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || {
-                while shared.background.next() {
-                    work(&shared);
-                }
-            })
-    };
-    of("pools", keeper::turn)?;
-    of("removal", remove::turn)?;
+    turns(shared, "pools", keeper::turn)?;
+    turns(shared, "removal", remove::turn)?;
+    let shared = Arc::clone(shared);
+    thread::Builder::new()
+        .name("events".to_owned())
+        .spawn(move || listen(&shared))?;
     Ok(())
+}
+
+/// A thread that does `work` again and again; it says how long the next turn may take.
+fn turns(shared: &Arc<Shared>, name: &str, work: fn(&Shared) -> Duration) -> std::io::Result<()> {
+    let shared = Arc::clone(shared);
+    let work = move || {
+        let (mut seen, mut at_most) = (0, Duration::ZERO);
+        while shared.background.next(&mut seen, at_most) {
+            at_most = work(&shared);
+        }
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(work)?;
+    Ok(())
+}
+
+/// Wakes the threads at each event of device-mapper: a pool is nearly full, a snapshot is lost.
+fn listen(shared: &Shared) {
+    let mut seen = 0;
+    loop {
+        // Without device-mapper there is no pool either; it may be loaded later.
+        if let Err(error) = hear(shared) {
+            tracing::debug!("no events of devices are heard: {error}");
+        }
+        if !shared.background.next(&mut seen, LATER) {
+            return;
+        }
+    }
+}
+
+fn hear(shared: &Shared) -> Result<(), LvmError> {
+    let events = Events::open()?;
+    while !shared.background.is_ending() {
+        if events.wait(LATER)? {
+            shared.background.wake();
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_wake_reaches_every_thread() {
+        let background = Background::default();
+        background.wake();
+        let long = Duration::from_mins(10);
+        for mut seen in [0, 0] {
+            assert!(background.next(&mut seen, long));
+            assert!(background.next(&mut seen, Duration::ZERO), "it is over");
+            assert_eq!(seen, 1);
+        }
+        background.end();
+        assert!(!background.next(&mut 1, long));
+    }
 }

@@ -12,7 +12,7 @@ use crate::config::Class;
 use crate::driver::Shared;
 use crate::error::DriverError;
 use crate::groups::{Found, Group};
-use crate::place;
+use crate::{keeper, place};
 
 /// The name of the pool that volumes of the class are in.
 pub(crate) fn name<'a>(class: &'a Class, layout: &'a Layout) -> &'a str {
@@ -125,6 +125,32 @@ pub(crate) fn existing<'a>(vg: &'a Vg, name: &str) -> Result<Option<&'a Lv>, Dri
     }
 }
 
+/// Has a pool that the kernel has stopped begin anew, when none of its volumes is in use: LVM runs `thin_check` when
+/// it activates the pool, and a pool whose metadata is sound is as it was before its disk failed.
+pub(crate) fn revive(shared: &Shared, vg: &Arc<Vg>, pool: &Lv) -> Result<(), DriverError> {
+    let Some(status) = shared.lvm.status(vg, pool)?.pool else {
+        return Ok(());
+    };
+    let stopped = matches!(status.mode, PoolMode::ReadOnly | PoolMode::Failed);
+    if !stopped && !status.needs_check {
+        return Ok(());
+    }
+    for thin in vg.thins_of(&pool.name) {
+        if shared.lvm.status(vg, thin)?.active {
+            return Ok(());
+        }
+    }
+    tracing::warn!(
+        pool = pool.name,
+        vg = vg.name,
+        "stopped by the kernel: it is checked and begins anew"
+    );
+    let lv = pool.uuid;
+    shared.lvm.run(&vg.uuid, &Command::Deactivate { lv })?;
+    shared.lvm.run(&vg.uuid, &Command::Activate { lv })?;
+    Ok(())
+}
+
 /// A pool as it is. One that is not active is activated: its fill is known only then.
 pub(crate) fn read(
     shared: &Shared,
@@ -188,13 +214,34 @@ pub(crate) fn admit(
     layout: &Layout,
     bytes: u64,
 ) -> Result<(), DriverError> {
-    let vg = &group.vg;
-    let lv = vg
-        .lv(pool)
-        .ok_or_else(|| DriverError::internal("the thin pool is gone"))?;
-    let (state, _) = read(shared, vg, lv)?;
-    pool::agrees(layout, &lv.name, &state)?;
-    pool::admit(&state, &policy(class, layout), &room(vg), bytes).map_err(no_room)
+    let (vg, state) = grown(shared, group, pool)?;
+    pool::agrees(layout, name(class, layout), &state)?;
+    pool::admit(&state, &policy(class, layout), &room(&vg), bytes).map_err(no_room)
+}
+
+/// A pool and its group, after growth that is due: LVM makes nothing new in a pool that is nearly full.
+fn grown(
+    shared: &Shared,
+    group: &Arc<Group>,
+    pool: &LvUuid,
+) -> Result<(Arc<Vg>, Pool), DriverError> {
+    let of = |vg: &Arc<Vg>| {
+        let lv = vg
+            .lv(pool)
+            .ok_or_else(|| DriverError::internal("the thin pool is gone"))?;
+        read(shared, vg, lv)
+    };
+    if let Some(lv) = group.vg.lv(pool) {
+        revive(shared, &group.vg, lv)?;
+    }
+    let (state, _) = of(&group.vg)?;
+    if !pool::is_due(&state) {
+        return Ok((Arc::clone(&group.vg), state));
+    }
+    keeper::grow_now(shared, &group.vg.uuid, pool)?;
+    let group = shared.groups.by_id(&group.vg.uuid)?;
+    let (state, _) = of(&group.vg)?;
+    Ok((Arc::clone(&group.vg), state))
 }
 
 /// Whether the pool of an existing thin volume takes `bytes` more; 0 for a snapshot, which is only
@@ -210,13 +257,13 @@ pub(crate) fn admit_beside(shared: &Shared, beside: &Found, bytes: u64) -> Resul
     let Some(lv) = existing(&group.vg, pool)? else {
         return Err(DriverError::internal(format!("thin pool {pool} is gone")));
     };
-    let (state, _) = read(shared, &group.vg, lv)?;
+    let (vg, state) = grown(shared, &group, &lv.uuid)?;
     if bytes == 0 {
-        return pool::fill(&state, &room(&group.vg)).map_err(no_room);
+        return pool::fill(&state, &room(&vg)).map_err(no_room);
     }
     let layout = &beside.record.parameters.layout;
     let class = place::class_of(&shared.config, beside)?;
-    pool::admit(&state, &policy(class, layout), &room(&group.vg), bytes).map_err(no_room)
+    pool::admit(&state, &policy(class, layout), &room(&vg), bytes).map_err(no_room)
 }
 
 /// There is no room.

@@ -6,12 +6,13 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fairlead_csi_lvm::{Command, Layout};
 use fairlead_csi_mount::wipe;
 use fairlead_csi_volume::aside::due;
 
+use crate::background::LATER;
 use crate::controller::delete::wipes;
 use crate::driver::Shared;
 use crate::error::DriverError;
@@ -22,7 +23,7 @@ use crate::node::{activate, deactivate};
 const PIECE: usize = 64 << 10;
 
 /// Removes everything whose time has come. What fails is told and tried again at the next turn.
-pub(crate) fn turn(shared: &Shared) {
+pub(crate) fn turn(shared: &Shared) -> Duration {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -39,6 +40,7 @@ pub(crate) fn turn(shared: &Shared) {
             }
         }
     }
+    LATER
 }
 
 fn remove(shared: &Shared, found: &Found) -> Result<(), DriverError> {

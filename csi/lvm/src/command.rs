@@ -194,4 +194,12 @@ impl Command {
                 | Self::CowSnapshot { .. }
         )
     }
+
+    /// Whether it changes the metadata on the disks.
+    pub(crate) fn writes(&self) -> bool {
+        !matches!(
+            self,
+            Self::Activate { .. } | Self::Deactivate { .. } | Self::Refresh { .. }
+        )
+    }
 }

@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fairlead_csi_volume::pool::EVENT_AT;
+
 use crate::host::Host;
 use crate::text::{Section, Value};
 use crate::{LvmError, Result, Vg};
@@ -69,6 +71,9 @@ fn filter(devices: &[String]) -> Value {
 fn render(host: &Host, udev: bool, devices: &[String]) -> Section {
     let mut config = host.config.clone();
     config.sections.retain(|(name, _)| name != "local");
+    // LVM makes a pool's low-water mark of it, at which the kernel has an event for the driver.
+    let event_at = Value::Number(EVENT_AT.cast_signed());
+    config.set("activation", "thin_pool_autoextend_threshold", event_at);
     let mut number = |section: &str, key: &str, value: bool| {
         config.set(section, key, Value::Number(value.into()));
     };

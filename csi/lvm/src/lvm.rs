@@ -130,8 +130,9 @@ impl Lvm {
     /// each other.
     ///
     /// # Errors
-    /// From state: `NotFound`, `Exists`, `NoSpace`, `InUse`, `MetadataFull`, those of [`Self::vg`]; `Refused` with
-    /// LVM's words when the state does not tell; `Timeout` when it goes on after the deadline.
+    /// From state: `NotFound`, `Exists`, `NoSpace`, `InUse`, `MetadataFull`, those of [`Self::vg`]; `Unreachable` also
+    /// when a disk does not write down what is done; `Refused` with LVM's words when the state does not tell; `Timeout`
+    /// when it goes on after the deadline.
     pub fn run(&self, vg: &VgUuid, command: &Command) -> Result<Arc<Vg>> {
         let mut vg = self.vg_by_uuid(vg)?;
         let first = {
@@ -167,6 +168,9 @@ impl Lvm {
                 settled = true;
             }
             if self.complete(&vg, command)? {
+                if command.writes() {
+                    self.flush(&vg)?;
+                }
                 return Ok(vg);
             }
             match outcome {
@@ -197,6 +201,10 @@ impl Lvm {
             if self.step(&vg, pool)?.is_some() {
                 result = result.and(self.settle(&vg.uuid, &pool.uuid));
             }
+        }
+        if !vg.lvs.is_empty() {
+            // What an earlier process saw done and did not live to have written down.
+            result = result.and(self.flush(&vg));
         }
         result
     }
@@ -250,7 +258,7 @@ impl Lvm {
                     let words = argv(&vg, &Command::Deactivate { lv: *pool })?;
                     self.workers.run(&vg, &words, || Ok(true))?;
                 }
-                return Ok(());
+                return self.flush(&vg);
             };
             if step == queue::Step::Send {
                 self.send(&vg, pool)?;
@@ -321,6 +329,27 @@ impl Lvm {
             }
         }
         Ok(())
+    }
+
+    /// Has the disks write down what a command wrote: after a power failure it must be as the caller was told.
+    fn flush(&self, vg: &Vg) -> Result<()> {
+        let mut reason = String::new();
+        for _ in 0..TRIES {
+            match self.workers.flush(vg)? {
+                Outcome::Ran(answer) if answer.done => return Ok(()),
+                Outcome::Ran(answer) => {
+                    reason = answer.words;
+                    break;
+                }
+                Outcome::Died(why) => reason = why,
+                // It was not asked to wait for anything.
+                Outcome::Unready => {}
+            }
+        }
+        Err(LvmError::Unreachable {
+            vg: vg.name.clone(),
+            reason,
+        })
     }
 
     fn effect(&self, vg: &Vg, command: &Command) -> Result<Effect> {

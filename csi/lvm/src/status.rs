@@ -47,6 +47,8 @@ pub struct PoolStatus {
     pub metadata_used: u64,
     /// Bytes of metadata.
     pub metadata_total: u64,
+    /// Free bytes of data at which the kernel tells of it ([`crate::Events`]); 0: only when none are left.
+    pub low_water: u64,
     /// What it still does.
     pub mode: PoolMode,
     /// Whether `thin_check` must repair it first.

@@ -54,7 +54,10 @@ fn serve() -> io::Result<()> {
         None => Library::load(),
     };
     while let Some(request) = receive::<Request>(&mut socket)? {
-        let mut answer = run(library.as_ref(), &request.words);
+        let mut answer = match request {
+            Request::Run(words) => run(library.as_ref(), &words),
+            Request::Flush(devices) => flush(&devices),
+        };
         answer
             .words
             .truncate(answer.words.floor_char_boundary(LONGEST));
@@ -70,6 +73,21 @@ fn run(library: Option<&Library>, words: &[String]) -> Answer {
     match (library, line(words)) {
         (Some(library), Some(line)) if fits => library.run(&line),
         _ => exec(words),
+    }
+}
+
+/// LVM writes its metadata past the page cache and never asks the disks to write down their own.
+fn flush(devices: &[String]) -> Answer {
+    let failed = devices.iter().find_map(|device| {
+        let flushed = fs::File::open(device).and_then(|file| file.sync_all());
+        flushed
+            .err()
+            .map(|error| format!("flush {device}: {error}"))
+    });
+    Answer {
+        done: failed.is_none(),
+        words: failed.unwrap_or_default(),
+        ..Answer::default()
     }
 }
 

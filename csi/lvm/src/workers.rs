@@ -105,8 +105,22 @@ impl Workers {
         words: &[String],
         ready: impl FnOnce() -> Result<bool>,
     ) -> Result<Outcome> {
+        self.ask(vg, &Request::Run(words.to_vec()), ready)
+    }
+
+    /// Has the disks of a volume group write down what they were given.
+    pub(crate) fn flush(&self, vg: &Vg) -> Result<Outcome> {
+        self.ask(vg, &Request::Flush(config::devices(vg)?), || Ok(true))
+    }
+
+    fn ask(
+        &self,
+        vg: &Vg,
+        request: &Request,
+        ready: impl FnOnce() -> Result<bool>,
+    ) -> Result<Outcome> {
         let until = Instant::now() + self.deadline;
-        let command = words.join(" ");
+        let command = request.to_string();
         let devices = config::devices(vg)?;
         let slot = {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,11 +157,8 @@ impl Workers {
                 return not.map(|_| Outcome::Unready);
             }
         }
-        let request = Request {
-            words: words.to_vec(),
-        };
         let left = until.saturating_duration_since(Instant::now());
-        match worker.ask(&request, left) {
+        match worker.ask(request, left) {
             Ok(answer) if answer.words.contains(INTERNAL) => {
                 worker.end(&io::Error::other("it was not trusted any more"));
                 slot.release(None);

@@ -85,6 +85,9 @@ pub const DATA_MOST: u64 = 95;
 pub const METADATA_FILL_MOST: u64 = 90;
 /// Data grows from this fill on.
 pub const GROW_DATA_AT: u64 = 70;
+/// The kernel tells when so much of the data is used. LVM makes nothing new in a pool that is fuller than
+/// that, so it is not less than [`DATA_MOST`].
+pub const EVENT_AT: u64 = DATA_MOST;
 /// Metadata grows from this fill on: earlier than data.
 pub const GROW_METADATA_AT: u64 = 50;
 
@@ -210,6 +213,13 @@ pub fn agrees(layout: &Layout, name: &str, pool: &Pool) -> Result<(), ParameterE
         return Err(differs("whenFull", when.as_str().to_owned(), has));
     }
     Ok(())
+}
+
+/// Whether a pool is so full that it has to grow.
+#[must_use]
+pub fn is_due(pool: &Pool) -> bool {
+    percent(pool.metadata_used, pool.metadata) >= GROW_METADATA_AT
+        || percent(pool.data_used, pool.data) >= GROW_DATA_AT
 }
 
 /// By how much a pool grows now: metadata from half full on, by as much as it has; data from 70% on, by a

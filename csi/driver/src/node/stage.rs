@@ -23,7 +23,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use fairlead_csi_lvm::{Command, Lvm};
+use fairlead_csi_lvm::{Command, Layout, Lvm};
 use fairlead_csi_mount::{
     self as mount, Access as StageAccess, DeviceNumber, Formatted, FsType, Key, MkfsOptions,
     MountOptions, Mounts, Stage,
@@ -38,7 +38,7 @@ use crate::controller::delete::retag;
 use crate::driver::Shared;
 use crate::error::DriverError;
 use crate::groups::Found;
-use crate::{controller, request, throttle};
+use crate::{controller, pool, request, throttle};
 
 /// The file in the staging path of a raw block volume that its node is bound to.
 const NODE: &str = "device";
@@ -97,6 +97,11 @@ fn not_otherwise(
 pub(crate) fn activate(shared: &Shared, found: &Found) -> Result<bool, DriverError> {
     if shared.lvm.status(found.vg(), found.lv())?.active {
         return Ok(true);
+    }
+    if let Layout::Thin { pool, .. } = &found.lv().layout
+        && let Some(pool) = found.vg().lv_named(pool)
+    {
+        pool::revive(shared, found.vg(), pool)?;
     }
     let lv = found.lv().uuid;
     shared

@@ -36,9 +36,11 @@ pub(crate) fn thin(words: &str) -> Option<ThinStatus> {
 }
 
 /// `thin-pool`: `<transaction> <metadata> <data> <held root|-> <mode> <discards> <when full> <needs check>
-/// <low water>`, or `Fail`, or `Error`. The size of a data block is in the table's words.
+/// <low water of the metadata>`, or `Fail`, or `Error`. The table's words are `<metadata> <data> <sectors of a
+/// block> <low water in blocks> …`.
 pub(crate) fn pool(words: &str, table: &str) -> Option<PoolStatus> {
-    let block: u64 = table.split_whitespace().nth(2)?.parse().ok()?;
+    let mut table = table.split_whitespace().skip(2).map(str::parse::<u64>);
+    let (block, low_water) = (table.next()?.ok()?, table.next()?.ok()?);
     let words: Vec<&str> = words.split_whitespace().collect();
     if let ["Fail" | "Error", ..] = words.as_slice() {
         return Some(PoolStatus {
@@ -47,6 +49,7 @@ pub(crate) fn pool(words: &str, table: &str) -> Option<PoolStatus> {
             data_total: 0,
             metadata_used: 0,
             metadata_total: 0,
+            low_water: 0,
             mode: PoolMode::Failed,
             needs_check: true,
             queue_when_full: false,
@@ -60,6 +63,7 @@ pub(crate) fn pool(words: &str, table: &str) -> Option<PoolStatus> {
         data_total: data.1 * block * SECTOR,
         metadata_used: metadata.0 * METADATA_BLOCK,
         metadata_total: metadata.1 * METADATA_BLOCK,
+        low_water: low_water.checked_mul(block)?.checked_mul(SECTOR)?,
         mode: match *words.get(4)? {
             "rw" => PoolMode::ReadWrite,
             "out_of_data_space" => PoolMode::OutOfDataSpace,
@@ -100,7 +104,7 @@ mod tests {
 
     #[test]
     fn status_lines_of_real_pools_are_read() {
-        let table = "254:3 254:4 128 0 0";
+        let table = "254:3 254:4 128 2457 0";
         let status = pool(
             "5 142/1024 1600/8192 - rw no_discard_passdown queue_if_no_space - 1024",
             table,
@@ -118,6 +122,7 @@ mod tests {
             (status.metadata_used, status.metadata_total),
             (142 << 12, 1024 << 12)
         );
+        assert_eq!(status.low_water, 2457 << 16);
         assert!(status.queue_when_full && !status.needs_check && status.held_root.is_none());
         let full =
             "6 9/9 3/3 77 out_of_data_space discard_passdown error_if_no_space needs_check 2";

@@ -1,5 +1,6 @@
 //! What is said to a worker.
 
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 
 use serde::de::DeserializeOwned;
@@ -8,14 +9,25 @@ use serde::{Deserialize, Serialize};
 /// No message is longer.
 const LONGEST: usize = 1 << 20;
 
-/// A command.
+/// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Request {
-    /// `lvcreate` and what follows.
-    pub(crate) words: Vec<String>,
+pub(crate) enum Request {
+    /// To run a command: `lvcreate` and what follows.
+    Run(Vec<String>),
+    /// To have these devices write down what they keep in volatile caches.
+    Flush(Vec<String>),
 }
 
-/// What LVM said. Nothing is decided by it; the words are for people.
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(words) => f.write_str(&words.join(" ")),
+            Self::Flush(devices) => write!(f, "flush {}", devices.join(" ")),
+        }
+    }
+}
+
+/// What LVM said. Nothing is decided by it, but whether a flush has failed; the words are for people.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     /// Whether LVM takes it for done.
@@ -60,9 +72,7 @@ mod tests {
 
     #[test]
     fn messages_arrive_as_they_were_sent_until_the_other_end_closes() {
-        let request = Request {
-            words: vec!["lvcreate".to_owned(), "--addtag=ä".to_owned()],
-        };
+        let request = Request::Run(vec!["lvcreate".to_owned(), "--addtag=ä".to_owned()]);
         let mut bytes = Vec::new();
         send(&mut bytes, &request).expect("sent");
         send(&mut bytes, &Answer::default()).expect("sent");
