@@ -48,11 +48,12 @@ conformance: lab image ## Run every [sig-network] conformance test of Kubernetes
 	@echo "== conformance: 10,000 pods that send from their first instant under a policy"
 	@FAIRLEAD_POD_STARTS=10000 cargo test --quiet --package fairlead-agent --test policy -- --exact \
 	  leak::pods_that_send_from_their_first_instant_leak_nothing_and_lose_nothing_after_add
-	@echo "== conformance: 500 power failures of a storage node, its driver and LVM worker killed 200 times each: two hours"
+	@echo "== conformance: 500 power failures of a storage node, its driver and LVM worker killed 200 times each, its disk as it"
+	@echo "   was at 200 points when the power fails, and one that fails 40 times for a while: two hours and a half"
 	@e2e/tools/host.sh
 	@cargo build --quiet --package fairlead-e2e-vm --package fairlead-e2e-tests --package fairlead-csi-driver --bins
-	@FAIRLEAD_CRASHES=500 FAIRLEAD_KILLS=200 cargo test --quiet --package fairlead-e2e-tests --test storage -- \
-	  --ignored crash:: kills:: full:: data_zeros::
+	@FAIRLEAD_CRASHES=500 FAIRLEAD_KILLS=200 FAIRLEAD_REPLAYS=200 FAIRLEAD_DISK_ERRORS=40 \
+	  cargo test --quiet --package fairlead-e2e-tests --test storage -- --ignored crash:: kills:: power:: errors::
 	@echo "== conformance: 4,000 volumes in the metadata area that is advised, what 40 random volume groups hold"
 	@FAIRLEAD_VOLUMES=4000 FAIRLEAD_GROUPS=40 cargo test --quiet --package fairlead-e2e-tests --test storage -- \
 	  --ignored area:: capacity::

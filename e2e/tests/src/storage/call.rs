@@ -321,6 +321,31 @@ pub enum Call {
         /// What to write.
         seed: u64,
     },
+    /// Writes a block at each of the next `most` strides of a raw volume, until one fails. Each 64 of them are on the
+    /// disk before the next ones are written.
+    Fill {
+        /// Where the volume is published.
+        place: Place,
+        /// Where the block of stride 0 is, in bytes.
+        start: u64,
+        /// Bytes from one block to the next.
+        stride: u64,
+        /// The first stride.
+        from: u64,
+        /// How many.
+        most: u64,
+    },
+    /// Reads the first `strides` of these blocks back.
+    CheckFill {
+        /// Where the volume is published.
+        place: Place,
+        /// Where the block of stride 0 is, in bytes.
+        start: u64,
+        /// Bytes from one block to the next.
+        stride: u64,
+        /// How many.
+        strides: u64,
+    },
     /// Reads a part back.
     Check {
         /// Where the volume is published.
@@ -380,6 +405,15 @@ pub enum Answer {
     Ranges(i64, Vec<Vec<(i64, i64)>>),
     /// `available_capacity` and `maximum_volume_size`.
     Capacity(i64, Option<i64>),
+    /// Up to which stride blocks are on the disk, why not further, and the longest wait.
+    Filled {
+        /// All before this one are on the disk.
+        strides: u64,
+        /// What failed.
+        error: Option<String>,
+        /// For 64 blocks.
+        longest_ms: u64,
+    },
     /// Total, used and available bytes, and what is wrong.
     Stats {
         /// Total.

@@ -29,6 +29,8 @@ pub(crate) struct Line {
     rng: Rng,
     attached: BTreeSet<String>,
     prefix: String,
+    /// The device of device-mapper whose record is told of each answer.
+    recorder: Option<String>,
     /// Calls that were answered with a code that says "try again".
     pub(crate) retried: u64,
 }
@@ -42,6 +44,7 @@ impl Line {
             rng,
             attached,
             prefix,
+            recorder: None,
             retried: 0,
         }
     }
@@ -162,7 +165,26 @@ impl Line {
     async fn step(&mut self, step: &Step) -> Result<()> {
         self.journal.begin(step)?;
         let told = self.perform(step).await?;
-        self.journal.end(told)
+        self.end(told)
+    }
+
+    fn end(&mut self, told: Option<Told>) -> Result<()> {
+        self.journal.end(told)?;
+        match &self.recorder {
+            Some(device) => mark(device, &format!("{}:{}", self.prefix, self.model().done)),
+            None => Ok(()),
+        }
+    }
+
+    /// What a node does whose pods have all ended: nothing is published or staged any more.
+    async fn end_use(&mut self) -> Result<()> {
+        for name in self.volumes() {
+            let place = self.place(&name)?;
+            self.ask(&Call::Unpublish(place.clone())).await?;
+            self.ask(&Call::Unstage(place)).await?;
+        }
+        self.attached.clear();
+        Ok(())
     }
 
     /// Asks again for what was open when the machine died.
@@ -172,7 +194,7 @@ impl Line {
                 .perform(&step)
                 .await
                 .with_context(|| format!("again: {step:?}"))?;
-            self.journal.end(told)?;
+            self.end(told)?;
         }
         Ok(())
     }
@@ -321,6 +343,17 @@ fn again(refused: &Refused) -> bool {
     )
 }
 
+/// Marks a place in a record of `log-writes`.
+fn mark(device: &str, text: &str) -> Result<()> {
+    let marked = std::process::Command::new("dmsetup")
+        .args(["message", device, "0", "mark", text])
+        .output()?;
+    if !marked.status.success() {
+        bail!("{}", String::from_utf8_lossy(&marked.stderr));
+    }
+    Ok(())
+}
+
 /// All lines of a node.
 #[derive(Debug)]
 pub(crate) struct Churn {
@@ -341,6 +374,21 @@ impl Churn {
         Ok(Self {
             lines: (0..lines).map(line).collect::<Result<_>>()?,
         })
+    }
+
+    /// Marks each answer in a record.
+    pub(crate) fn record(&mut self, device: Option<&str>) {
+        for line in &mut self.lines {
+            line.recorder = device.map(str::to_owned);
+        }
+    }
+
+    /// Ends the use of all volumes.
+    pub(crate) async fn end_use(&mut self) -> Result<()> {
+        for line in &mut self.lines {
+            line.end_use().await?;
+        }
+        Ok(())
     }
 
     /// What the driver lists, by id.

@@ -43,6 +43,20 @@ impl Client {
         match call {
             Call::Write { place, part, seed } => local(data::write(place, *part, *seed)),
             Call::Check { place, part, seed } => local(data::check(place, *part, *seed)),
+            Call::Fill {
+                place,
+                start,
+                stride,
+                from,
+                most,
+            } => data::fill(place, (*start, *stride), *from..from + most)
+                .map_err(|it| refused_by_disk(&it)),
+            Call::CheckFill {
+                place,
+                start,
+                stride,
+                strides,
+            } => local(data::check_fill(place, (*start, *stride), *strides)),
             Call::Changed(changed) => blocks::changed(self.channel.clone(), changed.clone())
                 .await
                 .map_err(|it| refused(&it)),
@@ -418,10 +432,15 @@ fn condition(condition: Option<csi::VolumeCondition>) -> Option<String> {
 }
 
 fn local(done: std::io::Result<()>) -> Result<Answer, Refused> {
-    done.map(|()| Answer::Done).map_err(|error| Refused {
+    done.map(|()| Answer::Done)
+        .map_err(|error| refused_by_disk(&error))
+}
+
+fn refused_by_disk(error: &std::io::Error) -> Refused {
+    Refused {
         code: "IO".to_owned(),
         message: error.to_string(),
-    })
+    }
 }
 
 /// With the code as csi.proto and its documents write it. A connection that breaks is no answer of the driver's:

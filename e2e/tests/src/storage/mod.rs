@@ -13,14 +13,17 @@ mod killing;
 mod model;
 mod node;
 mod program;
+mod record;
 
 pub use call::{
     Access, Answer, Call, Changed, Create, Parameters, Place, Refused, Source, Told, parameters,
 };
 pub use demo::demo;
 pub use killing::Stalls;
-pub use node::{Disks, METADATA, Node, Setup, VG};
+pub use model::cut;
+pub use node::{Disks, METADATA, NO_UDEV, Node, PV_START, Setup, VG, pv_within};
 pub use program::{RECOVERED, program};
+pub use record::Record;
 
 /// Where the driver listens, inside the machine.
 pub const SOCKET: &str = "/run/fairlead/csi.sock";

@@ -158,6 +158,13 @@ impl Model {
     }
 }
 
+/// A journal as it was when `done` of its steps were answered: the next one may have been asked for.
+#[must_use]
+pub fn cut(journal: &str, done: usize) -> &str {
+    let end = journal.match_indices('\n').nth(2 * done);
+    end.map_or(journal, |(at, _)| &journal[..=at])
+}
+
 /// A journal, and the model that it makes.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -277,6 +284,12 @@ mod tests {
                 (model.done, model.open.is_some()),
                 (lines / 2, lines % 2 == 1)
             );
+        }
+        let text = String::from_utf8(text).unwrap();
+        for (done, open) in [(0, true), (2, true), (6, false)] {
+            std::fs::write(&path, cut(&text, done)).unwrap();
+            let model = Journal::open(&path).unwrap().model;
+            assert_eq!((model.done, model.open.is_some()), (done as u64, open));
         }
     }
 

@@ -16,6 +16,8 @@ pub const VG: &str = "data";
 pub const METADATA: &str = "16m";
 /// What the driver says, in the machine.
 const LOG: &str = "/run/driver.log";
+/// Its process, unless it is started again and again.
+const PID: &str = "/run/driver.pid";
 const CLIENT: &str = "fairlead-storage-client";
 
 /// The disks of a node: they outlive its machines.
@@ -56,6 +58,22 @@ impl Disks {
         Ok(())
     }
 }
+
+/// A script that makes /dev/mapper/pv of what lies behind the first MiB of a device: so nobody takes the device itself
+/// for the physical volume that is on it.
+#[must_use]
+pub fn pv_within(device: &str) -> String {
+    format!(
+        "{NO_UDEV} dmsetup create pv \
+         --table \"0 $(($(blockdev --getsz {device}) - {PV_START})) linear {device} {PV_START}\""
+    )
+}
+
+/// Before dmsetup in a script: it makes nodes by itself.
+pub const NO_UDEV: &str = "DM_DISABLE_UDEV=1";
+
+/// The sector of [`pv_within`].
+pub const PV_START: u64 = 2048;
 
 /// How the driver of a node is set up.
 #[derive(Clone, Debug)]
@@ -151,7 +169,7 @@ impl Node {
         let run = if self.setup.supervised {
             format!("while :; do {run}; echo \"ended with $?\" >>{LOG}; done")
         } else {
-            run
+            format!("echo $$ >{PID}; exec {run}")
         };
         let script = format!(
             "mkdir -p /etc/fairlead /run/fairlead && cp /xchg/csi.yaml /etc/fairlead/csi.yaml && \
@@ -159,6 +177,16 @@ impl Node {
         );
         self.vm.run(&script)?.success()?;
         Ok(())
+    }
+
+    /// Ends the driver in good order.
+    pub fn stop_driver(&self) -> Result<()> {
+        self.run(&format!(
+            "driver=$(cat {PID}); kill $driver; \
+             for t in $(seq 300); do [ -e /proc/$driver ] || exit 0; sleep 0.1; done; \
+             echo 'the driver does not end'; exit 1"
+        ))
+        .map(drop)
     }
 
     /// Starts a second driver, with the same configuration but another socket.

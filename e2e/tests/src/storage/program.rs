@@ -60,6 +60,12 @@ enum Command {
         /// Delete everything at the end.
         #[arg(long)]
         clear: bool,
+        /// First end the use of all volumes, as a node does whose pods have ended.
+        #[arg(long)]
+        end_use: bool,
+        /// Mark each answer in the record of this device of the target log-writes.
+        #[arg(long)]
+        record: Option<String>,
     },
     /// Do that while the driver or its worker is killed again and again, with a writer on each of some volumes.
     Kill {
@@ -103,9 +109,15 @@ fn run(cli: &Cli) -> Result<()> {
                 lines,
                 seconds,
                 clear,
+                end_use,
+                record,
             } => {
                 ready(&client).await?;
                 let mut churn = Churn::open(&client, Path::new(EXCHANGE), *lines, *seed)?;
+                churn.record(record.as_deref());
+                if *end_use {
+                    churn.end_use().await?;
+                }
                 churn.recover(*seconds == 0).await?;
                 say(RECOVERED);
                 let end = Instant::now() + Duration::from_secs(*seconds);

@@ -81,7 +81,8 @@ fn new_grown_and_recycled_thick_volumes_read_as_zeros_on_disks_full_of_a_pattern
 #[test]
 #[ignore = "boots a virtual machine: run by make test's storage stage"]
 fn wipe_delete_leaves_no_byte_and_gives_the_space_back_only_after() {
-    let disks = Disks::new(&[GIB]).unwrap();
+    // The pool, its metadata twice, and the reserve leave room for a thick volume.
+    let disks = Disks::new(&[GIB + 512 * MIB]).unwrap();
     let node = Node::boot(&disks, &Setup::default()).unwrap();
     for thin in ["true", "false"] {
         let create = Create::new(&format!("wiped-{thin}"), 64 * MIB)
@@ -112,10 +113,15 @@ fn wipe_delete_leaves_no_byte_and_gives_the_space_back_only_after() {
             [],
             "thin {thin}: it is deleted for its user"
         );
-        node.run(
-            "for t in $(seq 600); do lvs --noheadings -o lv_tags data | grep -q 'fl\\.d=' || exit 0; \
+        // What is free is read before it is seen that the volume is still to be erased.
+        node.run(&format!(
+            "for t in $(seq 600); do \
+             free=$(vgs --noheadings --units b --nosuffix -o vg_free data); \
+             lvs --noheadings -o lv_tags data | grep -q 'fl\\.d=' || exit 0; \
+             [ $free = {} ] || {{ echo \"$free bytes are free before all is erased\"; exit 1; }}; \
              sleep 0.1; done; lvs -o +tags data; exit 1",
-        )
+            before.trim()
+        ))
         .unwrap();
         let left = node.run(
             "sync; echo 3 >/proc/sys/vm/drop_caches; grep -c WWWWWWWWWWWWWWWW /dev/ubda || true",
