@@ -74,6 +74,11 @@ fn render(host: &Host, udev: bool, devices: &[String]) -> Section {
     // LVM makes a pool's low-water mark of it, at which the kernel has an event for the driver.
     let event_at = Value::Number(EVENT_AT.cast_signed());
     config.set("activation", "thin_pool_autoextend_threshold", event_at);
+    if config.at("global", "thin_check_options").is_none() {
+        // Debian's LVM leaves the second away, and a pool that is found sound stays stopped.
+        let options = ["-q", "--clear-needs-check-flag"].map(|it| Value::Text(it.to_owned()));
+        config.set("global", "thin_check_options", Value::List(options.into()));
+    }
     let mut number = |section: &str, key: &str, value: bool| {
         config.set(section, key, Value::Number(value.into()));
     };

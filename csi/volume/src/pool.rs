@@ -83,6 +83,8 @@ const METADATA_FOR_CHUNK: u64 = 64;
 pub const DATA_MOST: u64 = 95;
 /// The same of the metadata: without metadata nothing can be written at all.
 pub const METADATA_FILL_MOST: u64 = 90;
+/// LVM makes nothing new in a pool with less free metadata than this, or than a quarter of it.
+const METADATA_FREE: u64 = 4 * MIB;
 /// Data grows from this fill on.
 pub const GROW_DATA_AT: u64 = 70;
 /// The kernel tells when so much of the data is used. LVM makes nothing new in a pool that is fuller than
@@ -135,6 +137,8 @@ pub fn fill(pool: &Pool, group: &Group) -> Result<(), Full> {
     if !pool.usable {
         return Err(Full::Unusable);
     }
+    let metadata = pool.metadata_can_have(group);
+    let kept = METADATA_FREE.min(metadata / 4);
     let fills = [
         (
             "data",
@@ -143,8 +147,8 @@ pub fn fill(pool: &Pool, group: &Group) -> Result<(), Full> {
         ),
         (
             "metadata",
-            percent(pool.metadata_used, pool.metadata_can_have(group)),
-            METADATA_FILL_MOST,
+            percent(pool.metadata_used, metadata),
+            METADATA_FILL_MOST.min(percent(metadata - kept, metadata)),
         ),
     ];
     for (what, percent, most) in fills {
