@@ -45,7 +45,7 @@ storage_tests() {
     packages+=(--package "fairlead-csi-$name")
   done
   # docs/storage.md tells of these under Known faults; make conformance runs them.
-  local skipped=(--skip power:: --skip errors::a_disk)
+  local skipped=(--skip power::)
   # It takes minutes, as qemu emulates every instruction: make conformance runs it.
   skipped+=(--skip host::)
   cargo build --quiet "${packages[@]}" --bins &&
