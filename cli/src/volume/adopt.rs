@@ -232,6 +232,7 @@ pub fn plan(
         fs: state,
         put_aside: None,
         limits: Limits::default(),
+        group: None,
     };
     let (add, remove) = changes(lv.tags.iter().map(String::as_str), &record)?;
     let lv = lv.uuid;

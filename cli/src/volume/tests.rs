@@ -103,6 +103,7 @@ fn record(name: &str) -> Record {
         fs: FsState::Formatted(Fs::Ext4),
         put_aside: None,
         limits: Limits::default(),
+        group: None,
     }
 }
 

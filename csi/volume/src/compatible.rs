@@ -79,6 +79,7 @@ mod tests {
             fs: FsState::Never,
             put_aside: None,
             limits: Limits::default(),
+            group: None,
         }
     }
 

@@ -40,7 +40,7 @@ pub use parameters::{
     Encryption, Fs, Layout, ParameterError, Parameters, Reserve, WhenFull, Wipe, is_lvm_name,
 };
 pub use quantity::{QuantityError, bytes};
-pub use record::{FsState, Kind, Record, RecordError, Source, changes};
+pub use record::{FsState, Kind, Member, Record, RecordError, Source, changes};
 pub use snapshot::{SnapshotParameters, SnapshotSize};
 pub use space::{Full, PvSpace, Space};
 pub use tag::{MAX_TAG, TagError};

@@ -107,6 +107,7 @@ mod tests {
             fs: FsState::Formatted(Fs::Ext4),
             put_aside: None,
             limits: Limits::default(),
+            group: None,
         };
         record.tags().unwrap().into_iter().collect()
     }

@@ -21,8 +21,9 @@ const STATE: &str = "fl.s";
 const FS: &str = "fl.fs";
 const PUT_ASIDE: &str = "fl.d";
 const LIMITS: &str = "fl.q";
-const KEYS: [&str; 10] = [
-    KIND, CLUSTER, NAME, WANTED, PARAMETERS, SOURCE, STATE, FS, PUT_ASIDE, LIMITS,
+const GROUP: &str = "fl.g";
+const KEYS: [&str; 11] = [
+    KIND, CLUSTER, NAME, WANTED, PARAMETERS, SOURCE, STATE, FS, PUT_ASIDE, LIMITS, GROUP,
 ];
 
 /// What an LV is to the orchestrator.
@@ -67,6 +68,16 @@ pub struct Source {
     pub lv: LvUuid,
 }
 
+/// A snapshot's place among those that were taken together. The group's id is that of its first snapshot, and
+/// so is its state: while that is being made, all are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Member {
+    /// The first one.
+    First,
+    /// One of the others; the LV of the first, which may be gone since.
+    Of(LvUuid),
+}
+
 /// What the tags of an LV of ours say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -90,6 +101,8 @@ pub struct Record {
     pub put_aside: Option<u64>,
     /// Limits of I/O.
     pub limits: Limits,
+    /// Of a snapshot: with which others it was taken; its name is the group's then.
+    pub group: Option<Member>,
 }
 
 /// Tags that are ours and do not say what they should. Such an LV is listed, never changed.
@@ -191,6 +204,13 @@ impl Record {
                 Some(text) => Limits::from_tag(text)
                     .ok_or_else(|| value(LIMITS, text, "r, w, R and W with a number each"))?,
             },
+            group: match values.get(GROUP) {
+                None => None,
+                Some(text) => Some(
+                    member_of(text)
+                        .ok_or_else(|| value(GROUP, text, "first or the id of a logical volume"))?,
+                ),
+            },
         }))
     }
 
@@ -235,6 +255,9 @@ impl Record {
         }
         if self.limits != Limits::default() {
             set(LIMITS, "the limits", self.limits.tag())?;
+        }
+        if let Some(member) = self.group {
+            set(GROUP, "the group", member_tag(member))?;
         }
         Ok(tags)
     }
@@ -300,6 +323,20 @@ fn source_of(text: &str) -> Option<Source> {
         kind,
         lv: lv.parse().ok()?,
     })
+}
+
+fn member_of(text: &str) -> Option<Member> {
+    match text {
+        "first" => Some(Member::First),
+        _ => text.parse().ok().map(Member::Of),
+    }
+}
+
+fn member_tag(member: Member) -> String {
+    match member {
+        Member::First => "first".to_owned(),
+        Member::Of(lv) => lv.to_string(),
+    }
 }
 
 fn fs_of(text: &str) -> Option<FsState> {

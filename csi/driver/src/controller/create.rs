@@ -272,6 +272,7 @@ fn make(shared: &Shared, wanted: &Wanted) -> Result<Found, DriverError> {
         fs: source.as_ref().map_or(FsState::Never, place::inherited),
         put_aside: None,
         limits: wanted.limits,
+        group: None,
     };
     match (wanted.parameters.layout.is_thin(), source) {
         (true, None) => thin(shared, class, &record, &chosen),

@@ -106,6 +106,13 @@ fn sources() -> impl Strategy<Value = Option<Source>> {
     }))
 }
 
+fn members() -> impl Strategy<Value = Option<Member>> {
+    prop::option::of(prop_oneof![
+        Just(Member::First),
+        "[a-zA-Z0-9]{32}".prop_map(|lv| Member::Of(lv.parse().unwrap())),
+    ])
+}
+
 prop_compose! {
     fn records()(
         snapshot in any::<bool>(),
@@ -118,9 +125,12 @@ prop_compose! {
         fs in states(),
         put_aside in prop::option::of(any::<u64>()),
         limits in limits(),
+        group in members(),
     ) -> Record {
         let kind = if snapshot { Kind::Snapshot } else { Kind::Volume };
-        Record { kind, cluster, name, wanted, parameters, source, making, fs, put_aside, limits }
+        Record {
+            kind, cluster, name, wanted, parameters, source, making, fs, put_aside, limits, group,
+        }
     }
 }
 
@@ -168,7 +178,7 @@ proptest! {
 
     #[test]
     fn reading_any_tags_never_fails_otherwise_than_by_an_error(
-        tags in prop::collection::btree_set("fl\\.(k|c|n|z|p|src|s|fs|d|q)=[ -~]{0,20}", 0..12),
+        tags in prop::collection::btree_set("fl\\.(k|c|n|z|p|src|s|fs|d|q|g)=[ -~]{0,20}", 0..12),
     ) {
         let _ = read(&tags);
     }
@@ -225,6 +235,10 @@ fn tags_that_do_not_fit_together_are_told_in_words() {
     assert_eq!(
         with("fl.q=x"),
         "tag fl.q=x is not known: r, w, R and W with a number each"
+    );
+    assert_eq!(
+        with("fl.g=second"),
+        "tag fl.g=second is not known: first or the id of a logical volume"
     );
     assert_eq!(
         with("fl.n="),
