@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::{Command, Kind, Layout, Lv, LvUuid, LvmError, PvRange, Result, Vg, WhenFull};
 
-/// Volumes that one command removes at most: LVM's library takes 64 words.
-const MOST_REMOVED: usize = 40;
+/// Volumes that one [`Command::Remove`] removes at most: LVM's library takes 64 words.
+pub const MOST_REMOVED: usize = 40;
 const KIB: u64 = 1024;
 
 /// The words of a command.

@@ -164,6 +164,14 @@ pub enum LvmError {
         #[source]
         source: io::Error,
     },
+    /// Snapshots were not taken at one instant; what there is of them is of no use.
+    #[error("snapshots of volume group {vg} are not of one instant: {reason}")]
+    NotTogether {
+        /// The volume group.
+        vg: String,
+        /// What came between.
+        reason: String,
+    },
     /// No LVM on this host.
     #[error("no LVM here: liblvm2cmd.so.2.03 and /sbin/lvm are both missing; install lvm2")]
     NoLvm,

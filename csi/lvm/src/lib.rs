@@ -6,6 +6,7 @@
 //! * Changes are typed [`Command`]s, run one at a time per volume group in a worker process that has LVM's
 //!   library loaded ([`Lvm::run`]). Whether a command did its work is read from the metadata and from
 //!   device-mapper afterwards, never from LVM's exit code or words.
+//! * Snapshots of several volumes are taken at one instant, which LVM cannot ([`Lvm::snapshot_together`]).
 //! * Whatever a dead command left suspended is set right before anything else is done.
 //!
 //! The metadata on the disks is LVM's; this crate owns a cache of what it read and the worker processes.
@@ -32,10 +33,12 @@ mod reader;
 mod recover;
 mod status;
 mod text;
+mod together;
 mod vg;
 pub mod worker;
 mod workers;
 
+pub use argv::MOST_REMOVED;
 pub use blocks::{BlockQuery, BlockRanges, ChangedBlocks};
 pub use command::{Command, Kind, PvRange};
 pub use error::{LvmError, Result};

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::argv::argv;
-use crate::dm::DeviceMapper;
+use crate::dm::{DeviceMapper, Key};
 use crate::effect::{Effect, effect, possible, reason};
 use crate::host::Host;
 use crate::reader::{Reader, Which};
-use crate::workers::{Outcome, Workers};
+use crate::together::Plan;
+use crate::workers::{Outcome, Together, Workers};
 use crate::{Command, Lv, LvUuid, LvmError, Result, Status, Vg, VgUuid};
 use crate::{probe, queue, recover};
 
@@ -20,7 +21,7 @@ const TRIES: u32 = 3;
 /// Steps after which a pool that does not get settled is given up: a few rounds, for workers that die meanwhile.
 const STEPS: u32 = 16;
 /// How long a command of somebody else may hold the lock while devices are suspended, before it is left to it.
-const LOCKED: Duration = Duration::from_secs(10);
+pub(crate) const LOCKED: Duration = Duration::from_secs(10);
 
 /// How to work.
 #[derive(Debug, Clone)]
@@ -306,6 +307,36 @@ impl Lvm {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Takes snapshots of thin volumes once more, all at one instant ([`crate::together`]). When this fails they may be of
+    /// several instants, or without content: the caller removes them. Nobody activates or deactivates their
+    /// origins meanwhile.
+    ///
+    /// # Errors
+    /// `NotTogether`, those of [`Self::vg`], and `NotFound` and `Invalid` for what is no such snapshot.
+    pub fn snapshot_together(&self, vg: &VgUuid, snapshots: &[LvUuid]) -> Result<()> {
+        let vg = self.vg_by_uuid(vg)?;
+        let plan = Plan::new(&vg, snapshots)?;
+        let reason = match self.workers.together(&vg, snapshots)? {
+            Together::Ran(answer) if answer.done => return Ok(()),
+            Together::Ran(answer) => answer.words,
+            Together::Died(reason) => reason,
+            Together::Hangs(reason) => {
+                // It has the lock of the volume group as long as it hangs, so these are its own.
+                for origin in &plan.origins {
+                    self.dm()?
+                        .resume(Key::Uuid(origin))
+                        .map_err(LvmError::io("resume devices of", &vg.name))?;
+                }
+                reason
+            }
+        };
+        self.resume(&vg)?;
+        Err(LvmError::NotTogether {
+            vg: vg.name.clone(),
+            reason,
+        })
     }
 
     /// Process ids of the workers.

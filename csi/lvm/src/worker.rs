@@ -1,11 +1,12 @@
 //! The process that has LVM's library loaded and runs its commands; and what is said to it.
 //!
-//! A request is a line of words, an answer LVM's code and words: JSON behind its length. The process serves its
+//! A request is a line of words, or snapshots to take together; an answer LVM's code and words: JSON behind its length. The process serves its
 //! standard input, a socket, until the other end is closed, and finishes the command that it is at. Signals that
 //! ask for an end are not for it: it ends when its driver does.
 
 mod library;
 mod protocol;
+mod together;
 
 use std::env;
 use std::fs;
@@ -57,6 +58,13 @@ fn serve() -> io::Result<()> {
         let mut answer = match request {
             Request::Run(words) => run(library.as_ref(), &words),
             Request::Flush(devices) => flush(&devices),
+            Request::Together { vg, snapshots } => {
+                let ready = Answer {
+                    done: true,
+                    ..Answer::default()
+                };
+                together::run(&vg, &snapshots, || send(&mut socket, &ready))
+            }
         };
         answer
             .words

@@ -13,14 +13,19 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::together::LONGEST;
 use crate::worker::{Answer, NO_LIBRARY, PATH, Request, receive, send};
-use crate::{LvmError, Result, Vg, VgUuid, config};
+use crate::{LvUuid, LvmError, Result, Vg, VgUuid, config};
 
 /// A worker that has run so many commands is replaced.
 const MOST_COMMANDS: u64 = 5000;
 /// So is one of so many bytes.
 const MOST_MEMORY: u64 = 96 << 20;
 
+/// A killed worker that lives on for so long waits in the kernel for what cannot be interrupted.
+const DYING: Duration = Duration::from_millis(500);
+/// Between two looks at it.
+const LOOK: Duration = Duration::from_millis(5);
 /// LVM found its own memory at odds: nothing more may be written from there.
 const INTERNAL: &str = "Internal error";
 
@@ -33,6 +38,17 @@ pub(crate) enum Outcome {
     Died(String),
     /// LVM was not asked: when its turn had come, the command was not to run any more.
     Unready,
+}
+
+/// What became of snapshots that were to be taken together.
+#[derive(Debug)]
+pub(crate) enum Together {
+    /// The worker came to an end with them.
+    Ran(Answer),
+    /// The worker is dead.
+    Died(String),
+    /// The worker is to die, and does not.
+    Hangs(String),
 }
 
 /// All workers.
@@ -98,6 +114,38 @@ impl Workers {
             .collect()
     }
 
+    /// The worker of a volume group, for `command` alone; others on the same group are waited for.
+    fn claim(&self, vg: &Vg, command: String, until: Instant) -> Result<(Arc<Slot>, Worker)> {
+        let devices = config::devices(vg)?;
+        let slot = {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(slots.entry(vg.uuid).or_default())
+        };
+        let mut state = slot.lock();
+        while let Some(busy) = &state.busy {
+            if busy.is_stuck() {
+                return Err(self.hung(&vg.name));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.late(vg, busy));
+            }
+            let waited = slot.free.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let worker = match state.worker.take().filter(|worker| worker.fit(&devices)) {
+            Some(worker) => worker,
+            None => self.start(vg, devices)?,
+        };
+        state.busy = Some(Busy {
+            pid: worker.child.id(),
+            command,
+            abandoned: false,
+        });
+        drop(state);
+        Ok((slot, worker))
+    }
+
     /// Runs a command; others on the same volume group are waited for. `ready` is asked when none of them runs any more.
     pub(crate) fn run(
         &self,
@@ -121,35 +169,7 @@ impl Workers {
     ) -> Result<Outcome> {
         let until = Instant::now() + self.deadline;
         let command = request.to_string();
-        let devices = config::devices(vg)?;
-        let slot = {
-            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(slots.entry(vg.uuid).or_default())
-        };
-        let mut state = slot.lock();
-        while let Some(busy) = &state.busy {
-            if busy.is_stuck() {
-                return Err(self.hung(&vg.name));
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(self.late(vg, busy));
-            }
-            let waited = slot.free.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        let mut worker = match state.worker.take().filter(|worker| worker.fit(&devices)) {
-            Some(worker) => worker,
-            None => self.start(vg, devices)?,
-        };
-        let busy = Busy {
-            pid: worker.child.id(),
-            command,
-            abandoned: false,
-        };
-        let late = self.late(vg, &busy);
-        state.busy = Some(busy);
-        drop(state);
+        let (slot, mut worker) = self.claim(vg, command.clone(), until)?;
         match ready() {
             Ok(true) => {}
             not => {
@@ -172,11 +192,12 @@ impl Workers {
                 Ok(Outcome::Ran(answer))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let late = if hangs(worker.child.id()) {
-                    self.hung(&vg.name)
-                } else {
-                    late
+                let busy = Busy {
+                    pid: worker.child.id(),
+                    command,
+                    abandoned: false,
                 };
+                let late = self.late(vg, &busy);
                 abandon(slot, worker)?;
                 Err(late)
             }
@@ -186,6 +207,37 @@ impl Workers {
                 Ok(Outcome::Died(reason))
             }
         }
+    }
+
+    /// Has the worker take snapshots together, and watches it: whatever becomes of it, the answer comes in time.
+    pub(crate) fn together(&self, vg: &Vg, snapshots: &[LvUuid]) -> Result<Together> {
+        let until = Instant::now() + self.deadline;
+        let request = Request::Together {
+            vg: vg.uuid.to_string(),
+            snapshots: snapshots.iter().map(ToString::to_string).collect(),
+        };
+        let (slot, mut worker) = self.claim(vg, request.to_string(), until)?;
+        let left = until.saturating_duration_since(Instant::now());
+        let answer = match worker.ask(&request, left) {
+            Ok(ready) if ready.done => worker.answer(Some(LONGEST)),
+            answer => answer,
+        };
+        let error = match answer {
+            Ok(answer) => {
+                slot.release(Some(worker));
+                return Ok(Together::Ran(answer));
+            }
+            Err(error) => error,
+        };
+        if worker.end_soon() {
+            let reason = worker.end(&error);
+            slot.release(None);
+            return Ok(Together::Died(reason));
+        }
+        abandon(slot, worker)?;
+        Ok(Together::Hangs(format!(
+            "the worker hangs in the kernel ({error})"
+        )))
     }
 
     fn late(&self, vg: &Vg, busy: &Busy) -> LvmError {
@@ -327,6 +379,19 @@ impl Worker {
     fn answer(&mut self, at_most: Option<Duration>) -> io::Result<Answer> {
         self.socket.set_read_timeout(at_most)?;
         receive(&mut self.socket)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
+    /// Kills it; whether it is dead then.
+    fn end_soon(&mut self) -> bool {
+        let _ = self.child.kill();
+        let until = Instant::now() + DYING;
+        loop {
+            match self.child.try_wait() {
+                Ok(None) if Instant::now() < until => thread::sleep(LOOK),
+                Ok(dead) => return dead.is_some(),
+                Err(_) => return false,
+            }
+        }
     }
 
     /// Buries it; the result says how it died.

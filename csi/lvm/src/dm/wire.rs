@@ -27,6 +27,7 @@ pub(super) mod flag {
     pub(in crate::dm) const ACTIVE_PRESENT: u32 = 1 << 5;
     pub(in crate::dm) const INACTIVE_PRESENT: u32 = 1 << 6;
     pub(in crate::dm) const BUFFER_FULL: u32 = 1 << 8;
+    pub(in crate::dm) const SKIP_LOCKFS: u32 = 1 << 10;
     pub(in crate::dm) const NOFLUSH: u32 = 1 << 11;
 }
 

@@ -16,6 +16,14 @@ pub(crate) enum Request {
     Run(Vec<String>),
     /// To have these devices write down what they keep in volatile caches.
     Flush(Vec<String>),
+    /// To take snapshots at one instant. Answered twice: before the first volume is held, and at the end; an error before
+    /// comes alone.
+    Together {
+        /// Id of the volume group.
+        vg: String,
+        /// Ids of the snapshots.
+        snapshots: Vec<String>,
+    },
 }
 
 impl fmt::Display for Request {
@@ -23,6 +31,9 @@ impl fmt::Display for Request {
         match self {
             Self::Run(words) => f.write_str(&words.join(" ")),
             Self::Flush(devices) => write!(f, "flush {}", devices.join(" ")),
+            Self::Together { snapshots, .. } => {
+                write!(f, "snapshots together {}", snapshots.join(" "))
+            }
         }
     }
 }
