@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
-use fairlead_csi_lvm::{Command, Lvm, LvmError, Vg, VgUuid};
+use fairlead_csi_lvm::{Command, LvUuid, Lvm, LvmError, Vg, VgUuid};
 
 use crate::metrics::Metrics;
 
@@ -23,6 +23,16 @@ impl Commands {
     /// The same LVM, for what only reads.
     pub(crate) fn reader(&self) -> Arc<Lvm> {
         Arc::clone(&self.lvm)
+    }
+
+    /// [`Lvm::snapshot_together`], counted.
+    pub(crate) fn snapshot_together(&self, vg: &VgUuid, lvs: &[LvUuid]) -> Result<(), LvmError> {
+        let start = Instant::now();
+        let result = self.lvm.snapshot_together(vg, lvs);
+        let seconds = start.elapsed().as_secs_f64();
+        let name = "SnapshotTogether".to_owned();
+        self.metrics.command(name, result.is_ok(), seconds);
+        result
     }
 
     /// [`Lvm::run`], counted.

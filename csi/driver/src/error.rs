@@ -206,6 +206,7 @@ fn code(error: &DriverError) -> Code {
             | LvmError::Ambiguous { .. }
             | LvmError::Damaged { .. }
             | LvmError::Io { .. }
+            | LvmError::NotTogether { .. }
             // It died again and again: nothing is wrong with the call.
             | LvmError::Worker { .. }
             | LvmError::NoLvm => Code::Unavailable,

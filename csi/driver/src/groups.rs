@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use fairlead_csi_lvm::{Command, Layout, Lv, Lvm, Vg};
+use fairlead_csi_lvm::{Command, Layout, Lv, Lvm, LvmError, MOST_REMOVED, Vg};
 use fairlead_csi_volume::{
-    CoName, Encryption, Kind, LUKS_HEADER, LvUuid, Record, RecordError, VgUuid, VolumeId,
+    CoName, Encryption, Kind, LUKS_HEADER, LvUuid, Member, Record, RecordError, VgUuid, VolumeId,
 };
 
 use crate::config::Config;
@@ -64,7 +64,17 @@ impl Found {
 
     /// Whether its id may be told: it is complete, and nobody has put it aside.
     pub(crate) fn is_there(&self) -> bool {
-        !self.record.making && self.record.put_aside.is_none() && !self.is_short()
+        !self.is_unfinished() && self.record.put_aside.is_none() && !self.is_short()
+    }
+
+    /// Whether it is still being made, by itself or with the first of the snapshots that it is taken with.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        let first = match self.record.group {
+            Some(Member::Of(first)) => self.group.records.get(&first),
+            _ => None,
+        };
+        let first = first.and_then(|(_, parsed)| parsed.as_ref().ok());
+        self.record.making || first.is_some_and(|first| first.making)
     }
 
     /// Whether it is smaller than it was wanted: the command that grows it is still to come.
@@ -121,6 +131,19 @@ impl Group {
     pub(crate) fn kind(&self, lv: &LvUuid) -> Option<Kind> {
         let (_, parsed) = self.records.get(lv)?;
         Some(parsed.as_ref().ok()?.kind)
+    }
+
+    /// The snapshots that were taken with a first one, itself among them.
+    fn members<'a>(
+        self: &'a Arc<Self>,
+        cluster: &'a str,
+        first: &'a LvUuid,
+    ) -> impl Iterator<Item = Found> + 'a {
+        self.all(cluster).filter(move |it| match it.record.group {
+            Some(Member::First) => it.lv().uuid == *first,
+            Some(Member::Of(other)) => other == *first,
+            None => false,
+        })
     }
 
     /// All volumes and snapshots of `cluster`, by id.
@@ -197,8 +220,7 @@ impl Groups {
         for found in group.all(&self.cluster) {
             let (lv, name) = (found.lv().uuid, &found.lv().name);
             if found.record.making {
-                let lvs = vec![lv];
-                match self.lvm.run(&vg.uuid, &Command::Remove { lvs }) {
+                match self.undo(&vg.uuid, &lv) {
                     Ok(_) => {
                         tracing::info!(
                             lv = name,
@@ -220,6 +242,52 @@ impl Groups {
                 Err(error) => tracing::warn!(lv = name, "stays active: {error}"),
             }
         }
+    }
+
+    /// Removes what was never told of, with the snapshots that were to be taken with it; itself last, because its
+    /// state hides them.
+    pub(crate) fn undo(&self, vg: &VgUuid, first: &LvUuid) -> Result<Arc<Vg>, LvmError> {
+        let remove = |lvs: Vec<LvUuid>| self.lvm.run(vg, &Command::Remove { lvs });
+        let others = || -> Result<Vec<LvUuid>, LvmError> {
+            let group = self.read(self.lvm.vg_by_uuid(vg)?);
+            let members = group.members(&self.cluster, first);
+            Ok(members
+                .map(|it| it.lv().uuid)
+                .filter(|lv| lv != first)
+                .collect())
+        };
+        for some in others()?.chunks(MOST_REMOVED) {
+            remove(some.to_vec())?;
+        }
+        let mut vg = remove(vec![*first])?;
+        // A command that was under way has made one more meanwhile.
+        for some in others()?.chunks(MOST_REMOVED) {
+            vg = remove(some.to_vec())?;
+        }
+        Ok(vg)
+    }
+
+    /// The snapshots of the group snapshot with an id, those apart that were put aside; the first one first.
+    pub(crate) fn members(&self, id: &VolumeId) -> Result<Vec<Found>, DriverError> {
+        let group = self.by_id(&id.vg)?;
+        let mut members: Vec<Found> = group.members(&self.cluster, &id.lv).collect();
+        members.retain(|it| it.record.put_aside.is_none());
+        members.sort_by_key(|it| it.lv().uuid != id.lv);
+        Ok(members)
+    }
+
+    /// A snapshot of the group snapshot with a CO's name; volume groups are searched as by [`Self::by_name`].
+    pub(crate) fn member_by_name(
+        &self,
+        name: &CoName,
+        must: &str,
+    ) -> Result<Option<Found>, DriverError> {
+        let groups = self.to_search(Some(must))?;
+        let mut all = groups.iter().flat_map(|group| group.all(&self.cluster));
+        Ok(all.find(|it| {
+            let record = &it.record;
+            record.group.is_some() && record.name == *name && record.put_aside.is_none()
+        }))
     }
 
     /// All configured volume groups, complete.
@@ -311,6 +379,15 @@ impl Groups {
         }))
     }
 
+    fn to_search(&self, must: Option<&str>) -> Result<Vec<Arc<Group>>, DriverError> {
+        let Some(must) = must else {
+            return self.all();
+        };
+        let others = self.names.iter().filter(|it| *it != must);
+        let others = others.filter_map(|name| self.named(name).ok());
+        Ok([self.named(must)?].into_iter().chain(others).collect())
+    }
+
     /// The volume or snapshot with a CO's name; a complete one before a half-made one. The group `must` be
     /// complete, all of them without one; others are searched as far as they can be read, so that a
     /// disk that is gone keeps nothing but its own group.
@@ -320,18 +397,11 @@ impl Groups {
         name: &CoName,
         must: Option<&str>,
     ) -> Result<Option<Found>, DriverError> {
-        let groups = match must {
-            None => self.all()?,
-            Some(must) => {
-                let others = self.names.iter().filter(|it| *it != must);
-                let others = others.filter_map(|name| self.named(name).ok());
-                [self.named(must)?].into_iter().chain(others).collect()
-            }
-        };
         let mut half_made = None;
-        for group in groups {
+        for group in self.to_search(must)? {
             for found in group.all(&self.cluster) {
                 if found.record.kind != kind
+                    || found.record.group.is_some()
                     || found.record.name != *name
                     || found.record.put_aside.is_some()
                 {

@@ -36,6 +36,7 @@ impl Identity for Driver {
             Service::ControllerService,
             Service::VolumeAccessibilityConstraints,
             Service::SnapshotMetadataService,
+            Service::GroupControllerService,
         ];
         let services = services.into_iter().map(|service| {
             Type::Service(plugin_capability::Service {

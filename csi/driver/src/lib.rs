@@ -4,7 +4,7 @@
 //! (`driver`): by csi/lvm, csi/mount and csi/volume, which know LVM, file systems and the rules. What is
 //! ours in a volume group is `groups`; state is LVM's alone.
 //!
-//! - `identity`, `controller`, `node`: the services, a file a concern.
+//! - `identity`, `controller`, `group_snapshot`, `node`: the services, a file a concern.
 //! - `place`, `pool`, `thick`, `copy`, `limits`: the ways in which volumes come into being.
 //! - `health`: how they are.
 //! - `blocks`: what of snapshots has changed.
@@ -22,6 +22,7 @@ mod copy;
 mod driver;
 mod ephemeral;
 mod error;
+mod group_snapshot;
 mod groups;
 mod health;
 mod http;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use fairlead_csi_lvm::{Lvm, Settings};
 use fairlead_csi_spec::v1::controller_server::ControllerServer;
+use fairlead_csi_spec::v1::group_controller_server::GroupControllerServer;
 use fairlead_csi_spec::v1::identity_server::IdentityServer;
 use fairlead_csi_spec::v1::node_server::NodeServer;
 use fairlead_csi_spec::v1::snapshot_metadata_server::SnapshotMetadataServer;
@@ -72,6 +73,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let server = Server::builder()
         .add_service(IdentityServer::new(driver.clone()))
         .add_service(ControllerServer::new(driver.clone()))
+        .add_service(GroupControllerServer::new(driver.clone()))
         .add_service(NodeServer::new(driver.clone()))
         .add_service(SnapshotMetadataServer::new(Blocks::new(driver.clone())))
         .serve_with_incoming_shutdown(socket::connections(listener), async {

@@ -5,6 +5,7 @@
 //! | no id of ours, or none in a complete group | `OK`: it is not there                             |
 //! | its group cannot be read complete         | `UNAVAILABLE`                                      |
 //! | an LV without our tags, or another cluster's | `FAILED_PRECONDITION`, nothing is touched        |
+//! | a snapshot of a group                     | `INVALID_ARGUMENT`: the group goes as a whole      |
 //! | staged, published, or open                | `FAILED_PRECONDITION`                              |
 //! | thick, with copy-on-write snapshots       | `FAILED_PRECONDITION` that names them              |
 //! | `wipe: delete`                            | put aside (`fl.d=0`), `OK`; erased and removed by [`crate::remove`] |
@@ -12,7 +13,7 @@
 
 use std::sync::Arc;
 
-use fairlead_csi_lvm::Command;
+use fairlead_csi_lvm::{Command, MOST_REMOVED};
 use fairlead_csi_spec::v1::{
     DeleteSnapshotRequest, DeleteSnapshotResponse, DeleteVolumeRequest, DeleteVolumeResponse,
 };
@@ -20,6 +21,7 @@ use fairlead_csi_volume::{FsState, Kind, Record, VolumeId, Wipe, changes};
 
 use crate::driver::Shared;
 use crate::error::DriverError;
+use crate::group_snapshot::group_of;
 use crate::groups::Found;
 use crate::node::is_idle;
 use crate::request;
@@ -39,6 +41,13 @@ pub(super) fn snapshot(
     request: &DeleteSnapshotRequest,
 ) -> Result<DeleteSnapshotResponse, DriverError> {
     if let Some(id) = request::id("snapshot_id", &request.snapshot_id)? {
+        let found = shared.groups.find(Kind::Snapshot, &id)?;
+        if let Some(group) = found.as_ref().and_then(group_of) {
+            let allowed = format!(
+                "it is of group snapshot {group}, which DeleteVolumeGroupSnapshot deletes as a whole"
+            );
+            return Err(DriverError::invalid("snapshot_id", id.to_string(), allowed));
+        }
         delete(shared, Kind::Snapshot, &id)?;
     }
     Ok(DeleteSnapshotResponse {})
@@ -59,6 +68,28 @@ pub(crate) fn delete(shared: &Shared, kind: Kind, id: &VolumeId) -> Result<(), D
     }
     let lvs = vec![id.lv];
     shared.lvm.run(&id.vg, &Command::Remove { lvs })?;
+    Ok(())
+}
+
+/// Removes snapshots that were taken together, and that nobody uses.
+pub(crate) fn remove(shared: &Shared, members: &[Found]) -> Result<(), DriverError> {
+    let _claims = members
+        .iter()
+        .map(|it| shared.inflight.claim("volume", &it.id().to_string()))
+        .collect::<Result<Vec<_>, _>>()?;
+    for found in members {
+        unused(shared, found)?;
+    }
+    let (erased, removed): (Vec<_>, Vec<_>) =
+        members.iter().partition(|found| wipes(&found.record));
+    for found in erased {
+        put_aside(shared, found)?;
+    }
+    for some in removed.chunks(MOST_REMOVED) {
+        let lvs = some.iter().map(|found| found.lv().uuid).collect();
+        let vg = some[0].vg().uuid;
+        shared.lvm.run(&vg, &Command::Remove { lvs })?;
+    }
     Ok(())
 }
 

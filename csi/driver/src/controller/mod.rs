@@ -12,7 +12,7 @@ pub(crate) mod delete;
 mod expand;
 mod list;
 mod modify;
-mod snapshot;
+pub(crate) mod snapshot;
 mod validate;
 
 use std::sync::Arc;

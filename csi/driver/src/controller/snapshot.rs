@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use fairlead_csi_lvm::{Command, Layout, Lv};
+use fairlead_csi_lvm::{Command, Layout};
 use fairlead_csi_spec::Timestamp;
 use fairlead_csi_spec::v1::{
     CreateSnapshotRequest, CreateSnapshotResponse, GetSnapshotRequest, GetSnapshotResponse,
@@ -21,6 +21,7 @@ use fairlead_csi_volume::{
 
 use crate::driver::Shared;
 use crate::error::DriverError;
+use crate::group_snapshot::group_of;
 use crate::groups::Found;
 use crate::{place, pool, request, thick};
 
@@ -67,12 +68,12 @@ pub(super) fn get(
 }
 
 /// The volume that a snapshot is of.
-pub(super) fn origin(found: &Found) -> Option<LvUuid> {
+pub(crate) fn origin(found: &Found) -> Option<LvUuid> {
     found.record.source.map(|source| source.lv)
 }
 
 /// The snapshot as the CO knows it.
-pub(super) fn snapshot(found: &Found) -> Snapshot {
+pub(crate) fn snapshot(found: &Found) -> Snapshot {
     let vg = found.vg().uuid;
     let seconds = found.lv().created.unwrap_or_default();
     Snapshot {
@@ -86,7 +87,7 @@ pub(super) fn snapshot(found: &Found) -> Snapshot {
             nanos: 0,
         }),
         ready_to_use: true,
-        group_snapshot_id: String::new(),
+        group_snapshot_id: group_of(found).map_or_else(String::new, |id| id.to_string()),
         // Only with the plugin's capability for it; the volumes made from it tell where they are.
         accessible_topology: Vec::new(),
     }
@@ -106,13 +107,9 @@ fn same(found: Found, asked: Option<VolumeId>) -> Result<Found, DriverError> {
     })
 }
 
-fn make(
-    shared: &Shared,
-    origin: &Found,
-    name: CoName,
-    parameters: SnapshotParameters,
-) -> Result<Found, DriverError> {
-    let record = Record {
+/// What a snapshot is: what its origin is now, under another name.
+pub(crate) fn record(origin: &Found, name: CoName) -> Record {
+    Record {
         kind: Kind::Snapshot,
         name,
         wanted: origin.vg().bytes(origin.lv()),
@@ -123,24 +120,37 @@ fn make(
         fs: place::inherited(origin),
         limits: Limits::default(),
         ..(*origin.record).clone()
-    };
+    }
+}
+
+/// A snapshot of a thin volume.
+pub(crate) fn thin(shared: &Shared, origin: &Found, record: &Record) -> Result<Found, DriverError> {
     let (tags, of) = (record.tags()?, origin.lv().uuid);
     shared.groups.change(&origin.vg().uuid, || {
-        if let Lv {
-            layout: Layout::Thin { .. },
-            ..
-        } = origin.lv()
-        {
-            pool::admit_beside(shared, origin, 0)?;
-            return super::create::named(shared, &origin.group, Kind::Snapshot, |name| {
-                Command::Snapshot {
-                    of,
-                    name,
-                    read_only: true,
-                    tags: tags.clone(),
-                }
-            });
-        }
+        pool::admit_beside(shared, origin, 0)?;
+        super::create::named(shared, &origin.group, Kind::Snapshot, |name| {
+            Command::Snapshot {
+                of,
+                name,
+                read_only: true,
+                tags: tags.clone(),
+            }
+        })
+    })
+}
+
+fn make(
+    shared: &Shared,
+    origin: &Found,
+    name: CoName,
+    parameters: SnapshotParameters,
+) -> Result<Found, DriverError> {
+    let record = record(origin, name);
+    if let Layout::Thin { .. } = origin.lv().layout {
+        return thin(shared, origin, &record);
+    }
+    let (tags, of) = (record.tags()?, origin.lv().uuid);
+    shared.groups.change(&origin.vg().uuid, || {
         let extents = parameters.extents(origin.lv().extents, origin.vg().extent_size);
         thick::room(shared, origin, extents)?;
         super::create::named(shared, &origin.group, Kind::Snapshot, |name| {
