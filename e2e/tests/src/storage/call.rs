@@ -240,6 +240,32 @@ pub struct Changed {
     pub most: i32,
 }
 
+/// Calls of the group controller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GroupCall {
+    /// `CreateVolumeGroupSnapshot`.
+    Create {
+        /// Its name.
+        name: String,
+        /// `source_volume_ids`.
+        volumes: Vec<String>,
+    },
+    /// `DeleteVolumeGroupSnapshot`.
+    Delete {
+        /// Its id.
+        id: String,
+        /// `snapshot_ids`.
+        snapshots: Vec<String>,
+    },
+    /// `GetVolumeGroupSnapshot`.
+    Get {
+        /// Its id.
+        id: String,
+        /// `snapshot_ids`.
+        snapshots: Vec<String>,
+    },
+}
+
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Call {
@@ -286,6 +312,8 @@ pub enum Call {
     Stats(Place),
     /// What of a snapshot holds data, or has changed.
     Changed(Changed),
+    /// Snapshots of several volumes.
+    Group(GroupCall),
     /// `ControllerModifyVolume`.
     Modify {
         /// The volume's id.
@@ -399,6 +427,8 @@ pub enum Answer {
     All(Vec<Told>),
     /// Capabilities, as csi.proto names them; reasons of bad health.
     Names(Vec<String>),
+    /// A group snapshot: its id, and its snapshots in the order of the volumes that were asked for.
+    Group(String, Vec<Told>),
     /// Expansions: the size, and whether the node has to grow the file system.
     Bytes(i64, bool),
     /// Size of the volume, and of each message the ranges: first byte and how many.

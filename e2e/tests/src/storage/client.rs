@@ -15,7 +15,7 @@ use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use super::call::{Access, Answer, Call, Create, Place, Refused, Source, Told};
-use super::{blocks, data};
+use super::{blocks, data, groups};
 
 /// So long a CO waits before it calls again.
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -58,6 +58,9 @@ impl Client {
                 strides,
             } => local(data::check_fill(place, (*start, *stride), *strides)),
             Call::Changed(changed) => blocks::changed(self.channel.clone(), changed.clone())
+                .await
+                .map_err(|it| refused(&it)),
+            Call::Group(call) => groups::call(self.channel.clone(), call.clone())
                 .await
                 .map_err(|it| refused(&it)),
             Call::Probe
@@ -416,7 +419,7 @@ fn told(volume: csi::Volume) -> Told {
     }
 }
 
-fn snapshot(snapshot: csi::Snapshot) -> Told {
+pub(super) fn snapshot(snapshot: csi::Snapshot) -> Told {
     Told {
         id: snapshot.snapshot_id,
         bytes: snapshot.size_bytes,

@@ -96,7 +96,7 @@ fn killer(word: &str, kills: u64, seed: u64, answered: &AtomicU64) -> u64 {
 }
 
 /// Processes of the driver's program that have this argument.
-fn with_argument(word: &str) -> Vec<i32> {
+pub(crate) fn with_argument(word: &str) -> Vec<i32> {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let named = processes.filter(|entry| {
         let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();

@@ -9,16 +9,20 @@ mod churn;
 mod client;
 mod data;
 mod demo;
+mod groups;
 mod killing;
 mod model;
 mod node;
 mod program;
 mod record;
+mod tracing;
 
 pub use call::{
-    Access, Answer, Call, Changed, Create, Parameters, Place, Refused, Source, Told, parameters,
+    Access, Answer, Call, Changed, Create, GroupCall, Parameters, Place, Refused, Source, Told,
+    parameters,
 };
 pub use demo::demo;
+pub use groups::Proof;
 pub use killing::Stalls;
 pub use model::cut;
 pub use node::{Disks, METADATA, NO_UDEV, Node, PV_START, Setup, VG, pv_within};

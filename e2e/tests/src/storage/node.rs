@@ -225,6 +225,13 @@ impl Node {
             .with_context(|| self.explain())
     }
 
+    /// As [`Node::client`], for what takes longer.
+    pub fn client_within(&self, arguments: &[&str], at_most: Duration) -> Result<String> {
+        let command = Command::new(Self::client_program()?).args(arguments.iter().copied());
+        let output = self.vm.output(&command.timeout(at_most))?;
+        output.success().with_context(|| self.explain())
+    }
+
     /// As [`Node::client`], with its exit code.
     pub fn client_output(&self, arguments: &[&str]) -> Result<Output> {
         let command = Command::new(Self::client_program()?).args(arguments.iter().copied());

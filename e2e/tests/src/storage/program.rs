@@ -13,7 +13,7 @@ use super::SOCKET;
 use super::call::{Answer, Call};
 use super::churn::Churn;
 use super::client::Client;
-use super::killing;
+use super::{groups, killing, tracing};
 
 /// The machine's folder that the host sees.
 const EXCHANGE: &str = "/xchg";
@@ -67,7 +67,27 @@ enum Command {
         #[arg(long)]
         record: Option<String>,
     },
-    /// Do that while the driver or its worker is killed again and again, with a writer on each of some volumes.
+    /// Take group snapshots of volumes that are written to, and compare what is in them.
+    Groups {
+        /// How many.
+        #[arg(long)]
+        rounds: u64,
+        /// How many times snapshots are taken one after the other instead.
+        #[arg(long)]
+        alone: u64,
+    },
+    /// Do that with something happening at each step of a group snapshot, while volumes are written to.
+    GroupSteps {
+        /// What happens.
+        act: tracing::Act,
+        /// The first step.
+        #[arg(long, default_value_t = 0)]
+        first: u64,
+        /// Every so many steps.
+        #[arg(long, default_value_t = 1)]
+        every: u64,
+    },
+    /// Churn while the driver or its worker is killed again and again, with a writer on each of some volumes.
     Kill {
         /// The argument of the processes that are killed: `run` or `lvm-worker`.
         word: String,
@@ -127,6 +147,14 @@ fn run(cli: &Cli) -> Result<()> {
                 }
                 tell(&churn);
                 Ok(())
+            }
+            Command::Groups { rounds, alone } => {
+                ready(&client).await?;
+                print(&groups::prove(&client, *rounds, *alone).await?)
+            }
+            Command::GroupSteps { act, first, every } => {
+                ready(&client).await?;
+                print(&tracing::run(&client, *act, *first, *every).await?)
             }
             Command::Kill { word, kills, seed } => {
                 ready(&client).await?;

@@ -15,6 +15,7 @@ mod data_zeros;
 mod ephemeral;
 mod errors;
 mod full;
+mod groups;
 mod hanging;
 mod harness;
 mod host;

@@ -35,11 +35,9 @@ const SKIPPED: &[(&str, &str)] = &[
         "CreateSnapshot [Controller Server] should succeed when creating a snapshot with accessibility requirements",
         "csi-test compares messages with the sizes cached in them, which differ once one was sent",
     ),
-    ("GroupController Service", GROUP),
 ];
 
 const ATTACH: &str = "volumes are on their node already: nothing is attached";
-const GROUP: &str = "snapshots of groups are not offered";
 
 /// How one spec ended.
 struct Spec {
