@@ -13,8 +13,8 @@
 //!
 //! LVM's commands for n volumes: n times `lvcreate -s`, then csi/lvm takes all together, then one `lvchange`.
 //!
-//! Only snapshots of thin volumes are as quick as an instant needs, and device-mapper keeps an order of writes only as far as one
-//! driver holds all volumes: a thick volume, or one of another volume group, is `FAILED_PRECONDITION`.
+//! A thick volume is `FAILED_PRECONDITION`: LVM alone makes snapshots of these, one after the other. So are volumes of
+//! several volume groups: no lock covers them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
