@@ -61,6 +61,9 @@ conformance: lab image ## Run every [sig-network] conformance test of Kubernetes
 	@echo "   dmeventd and an administrator at work: half an hour"
 	@FAIRLEAD_VOLUMES=1000 FAIRLEAD_LATE_SECONDS=60 FAIRLEAD_HOST_SECONDS=300 cargo test --quiet --package fairlead-e2e-tests \
 	  --test storage -- --ignored reboots:: host::
+	@echo "== conformance: 1,000 group snapshots of volumes that are written to; death of driver and worker at every step of one"
+	@FAIRLEAD_GROUP_SNAPSHOTS=1000 FAIRLEAD_GROUP_STEPS=1 cargo test --quiet --package fairlead-e2e-tests --test storage -- \
+	  --ignored groups::
 	@echo "== conformance: 1,000 pods that come and go, all of upstream's tests of NetworkPolicy"
 	@echo "   that need no SCTP socket, a change of mode, ten minutes without API server, upstream's [sig-network]"
 	@echo "   conformance tests, how soon pods of other nodes let a new pod in, and 10,000 Pod objects,"
