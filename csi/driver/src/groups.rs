@@ -221,7 +221,7 @@ impl Groups {
             let (lv, name) = (found.lv().uuid, &found.lv().name);
             if found.record.making {
                 match self.undo(&vg.uuid, &lv) {
-                    Ok(_) => {
+                    Ok(()) => {
                         tracing::info!(
                             lv = name,
                             "half-made volume removed: its id was never told"
@@ -246,8 +246,8 @@ impl Groups {
 
     /// Removes what was never told of, with the snapshots that were to be taken with it; itself last, because its
     /// state hides them.
-    pub(crate) fn undo(&self, vg: &VgUuid, first: &LvUuid) -> Result<Arc<Vg>, LvmError> {
-        let remove = |lvs: Vec<LvUuid>| self.lvm.run(vg, &Command::Remove { lvs });
+    pub(crate) fn undo(&self, vg: &VgUuid, first: &LvUuid) -> Result<(), LvmError> {
+        let remove = |lvs: Vec<LvUuid>| self.lvm.run(vg, &Command::Remove { lvs }).map(drop);
         let others = || -> Result<Vec<LvUuid>, LvmError> {
             let group = self.read(self.lvm.vg_by_uuid(vg)?);
             let members = group.members(&self.cluster, first);
@@ -259,12 +259,12 @@ impl Groups {
         for some in others()?.chunks(MOST_REMOVED) {
             remove(some.to_vec())?;
         }
-        let mut vg = remove(vec![*first])?;
+        remove(vec![*first])?;
         // A command that was under way has made one more meanwhile.
         for some in others()?.chunks(MOST_REMOVED) {
-            vg = remove(some.to_vec())?;
+            remove(some.to_vec())?;
         }
-        Ok(vg)
+        Ok(())
     }
 
     /// The snapshots of the group snapshot with an id, those apart that were put aside; the first one first.

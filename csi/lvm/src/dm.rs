@@ -127,7 +127,7 @@ impl DeviceMapper {
 
     /// Waits for what is under way and holds what comes then. A file system on it is not frozen: only what is
     /// on its way to the device counts. A signal ends the waiting, and nothing is held then.
-    pub(crate) fn suspend(&self, key: Key<'_>) -> io::Result<()> {
+    pub(crate) fn hold(&self, key: Key<'_>) -> io::Result<()> {
         let flags = flag::SUSPEND | flag::SKIP_LOCKFS;
         self.call(Number::DevSuspend, Some(key), flags, &[])
             .map(drop)

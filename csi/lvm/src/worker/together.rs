@@ -101,7 +101,7 @@ impl Timed<'_> {
 impl Kernel for Timed<'_> {
     fn suspend(&mut self, device: &str) -> io::Result<bool> {
         self.in_time()?;
-        match self.dm.suspend(Key::Uuid(device)) {
+        match self.dm.hold(Key::Uuid(device)) {
             Ok(()) => Ok(true),
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(false),
             // By the timer: what is under way does not end.
