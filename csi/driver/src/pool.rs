@@ -1,5 +1,6 @@
 //! Thin pools: the one a class uses, made at first need, and whether it takes one more volume.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fairlead_csi_lvm::{
@@ -48,6 +49,32 @@ pub(crate) fn policy(class: &Class, layout: &Layout) -> Policy {
     }
 }
 
+/// A pool that is being made has this tag: LVM makes its metadata first, as a plain volume of the pool's name.
+const MAKING: &str = "fairlead.making";
+
+/// The group without what was left of making a pool: a plain volume goes, a pool loses its tag.
+fn finished(shared: &Shared, group: Arc<Group>, name: &str) -> Result<Arc<Group>, DriverError> {
+    let left = group
+        .vg
+        .lv_named(name)
+        .filter(|lv| lv.tags.contains(MAKING));
+    let Some(lv) = left else {
+        return Ok(group);
+    };
+    let command = if matches!(lv.layout, LvLayout::ThinPool { .. }) {
+        Command::Retag {
+            lv: lv.uuid,
+            add: BTreeSet::new(),
+            remove: BTreeSet::from([MAKING.to_owned()]),
+        }
+    } else {
+        Command::Remove { lvs: vec![lv.uuid] }
+    };
+    Ok(shared
+        .groups
+        .read(shared.lvm.run(&group.vg.uuid, &command)?))
+}
+
 /// The pool of a class, made when it is not there, the class says so, and it can then promise `bytes`. To be
 /// called while the group is held for a change.
 pub(crate) fn ensure(
@@ -56,8 +83,8 @@ pub(crate) fn ensure(
     layout: &Layout,
     bytes: u64,
 ) -> Result<(Arc<Group>, LvUuid), DriverError> {
-    let group = shared.groups.named(&class.vg)?;
     let name = name(class, layout);
+    let group = finished(shared, shared.groups.named(&class.vg)?, name)?;
     if let Some(lv) = existing(&group.vg, name)? {
         let lv = lv.uuid;
         return Ok((group, lv));
@@ -80,10 +107,10 @@ pub(crate) fn ensure(
         chunk: Some(first.chunk),
         // lvcreate of 2.03.16 makes no other; the next command does.
         when_full: LvmWhenFull::Queue,
-        tags: std::collections::BTreeSet::new(),
+        tags: BTreeSet::from([MAKING.to_owned()]),
     };
     let vg = shared.lvm.run(&group.vg.uuid, &command)?;
-    let group = shared.groups.read(vg);
+    let group = finished(shared, shared.groups.read(vg), name)?;
     match existing(&group.vg, name)? {
         Some(lv) => {
             let lv = lv.uuid;

@@ -24,8 +24,11 @@ pub(crate) enum Effect {
 pub(crate) fn effect(vg: &Vg, command: &Command, dm: Option<&DeviceMapper>) -> io::Result<Effect> {
     let all = |done: bool| if done { Effect::Done } else { Effect::None };
     Ok(match command {
-        Command::CreatePool { name, tags, .. }
-        | Command::CreateThin { name, tags, .. }
+        // LVM makes a plain volume of the name first.
+        Command::CreatePool { name, tags, .. } => all(vg.lv_named(name).is_some_and(|lv| {
+            tags.is_subset(&lv.tags) && matches!(lv.layout, Layout::ThinPool { .. })
+        })),
+        Command::CreateThin { name, tags, .. }
         | Command::Snapshot { name, tags, .. }
         | Command::CowSnapshot { name, tags, .. } => {
             let made = vg.lv_named(name);
