@@ -38,23 +38,20 @@ build_image() { make lab image; }
 
 rust_tests() { cargo test --workspace --no-fail-fast; }
 
-# What boots machines with device-mapper. They start programs of these packages.
+# What boots machines with device-mapper. All packages are named, so that nothing is compiled again with other features.
 storage_tests() {
-  local packages=(--package fairlead-e2e-vm --package fairlead-e2e-tests --package fairlead-cli)
-  for name in lvm mount driver; do
-    packages+=(--package "fairlead-csi-$name")
-  done
-  # docs/storage.md tells of these under Known faults; make conformance runs them.
+  # docs/storage.md tells of it under Known faults; make conformance runs it.
   local skipped=(--skip power::)
   # It takes minutes, as qemu emulates every instruction: make conformance runs it.
   skipped+=(--skip host::)
-  cargo build --quiet "${packages[@]}" --bins &&
-    cargo test "${packages[@]}" --tests --no-fail-fast -- --ignored --test-threads=2 "${skipped[@]}"
+  cargo build --quiet --workspace --bins &&
+    cargo test --workspace --test 'vm*' --test machine --test storage --test volume --no-fail-fast -- \
+      --ignored --test-threads=2 "${skipped[@]}"
 }
 
 chart_tests() { charts/test.sh; }
 
-lab_tests() { cargo test --package fairlead-e2e-cluster --test lab -- --ignored --test-threads=1; }
+lab_tests() { cargo test --workspace --test lab -- --ignored --test-threads=1; }
 
 # Three nodes in two subnets, in mode vxlan. Leaves no cluster behind, however it ends.
 cluster_tests() {

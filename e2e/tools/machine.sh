@@ -66,6 +66,11 @@ if [ ${#packages[@]} -gt 0 ]; then
   fi
 fi
 
+# systemd mounts it at boot; containers and some virtual machines come without.
+if [ "$purpose" != build ] && [ "$(id -u)" = 0 ] && [ "$(stat -f -c %T /sys/fs/bpf 2>/dev/null)" != bpf_fs ]; then
+  mount -t bpf bpf /sys/fs/bpf || missing+=("there is no BPF file system at /sys/fs/bpf and none can be mounted")
+fi
+
 if [ ${#missing[@]} -gt 0 ]; then
   echo "This machine lacks:" >&2
   printf '  %s\n' "${missing[@]}" >&2
