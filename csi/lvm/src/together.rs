@@ -18,7 +18,7 @@
 //! A write that was begun after another one had ended is in no snapshot without that other one: it was begun before its origin was
 //! suspended, so the other one had ended before step 3, and step 3 takes all that has ended.
 //!
-//! No origin is held longer than [`LONGEST`], whoever dies:
+//! No origin is held longer than 5 s, whoever dies:
 //!
 //! | what happens                               | who lets the origins go                                      |
 //! |--------------------------------------------|--------------------------------------------------------------|
@@ -39,8 +39,8 @@ use crate::argv::find;
 use crate::probe::dm_uuid;
 use crate::{Layout, LvUuid, LvmError, Result, Vg};
 
-/// The longest that an origin is held.
-pub(crate) const LONGEST: Duration = Duration::from_secs(5);
+/// So long the driver lets the worker hold origins. To end it takes some time too: 5 s in all are promised.
+pub(crate) const LONGEST: Duration = Duration::from_millis(4500);
 /// So long the worker tries.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(4);
 
