@@ -131,7 +131,7 @@ fn world(lvs: Vec<Lv>) -> World {
             start: MIB,
             tags: BTreeSet::new(),
         }],
-        lvs,
+        lvs: lvs.into_iter().map(Arc::new).collect(),
         metadata_area: MetadataArea {
             size: 1 << 20,
             used: 4096,
@@ -166,7 +166,7 @@ fn world(lvs: Vec<Lv>) -> World {
     };
     World {
         groups: vec![Group {
-            statuses: vg.lvs.iter().map(status).collect(),
+            statuses: vg.lvs.iter().map(|lv| status(lv)).collect(),
             vg: Arc::new(vg),
         }],
         unread: Vec::new(),

@@ -56,7 +56,7 @@ impl World {
         for (name, result) in lvm.peek_all()? {
             match result {
                 Ok(vg) => {
-                    let of = |lv: &Lv| Some((lv.uuid, lvm.status(&vg, lv).ok()?));
+                    let of = |lv: &Arc<Lv>| Some((lv.uuid, lvm.status(&vg, lv).ok()?));
                     let statuses = vg.lvs.iter().filter(|lv| lv.visible).filter_map(of);
                     world.groups.push(Group {
                         statuses: statuses.collect(),
@@ -81,7 +81,7 @@ impl World {
     fn all(&self) -> impl Iterator<Item = Place<'_>> {
         let of = |group| move |lv| Place::new(group, lv);
         let groups = self.groups.iter();
-        groups.flat_map(move |group| group.vg.lvs.iter().map(of(group)))
+        groups.flat_map(move |group| group.vg.lvs.iter().map(Arc::as_ref).map(of(group)))
     }
 
     fn unread(&self) -> Vec<String> {

@@ -111,7 +111,8 @@ impl Group {
         for (at, lv) in vg.lvs.iter().enumerate() {
             let kept = before.and_then(|before| {
                 let (then, parsed) = before.records.get(&lv.uuid)?;
-                (before.vg.lvs[*then].tags == lv.tags).then(|| parsed.clone())
+                let then = &before.vg.lvs[*then];
+                (Arc::ptr_eq(then, lv) || then.tags == lv.tags).then(|| parsed.clone())
             });
             let parsed = match kept {
                 Some(parsed) => Some(parsed),

@@ -23,6 +23,7 @@ mod error;
 mod events;
 mod free;
 mod host;
+mod kept;
 mod label;
 mod lvm;
 mod mark;

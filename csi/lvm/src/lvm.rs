@@ -390,12 +390,13 @@ impl Lvm {
 
     /// Whether a command's work is there. What the metadata has and the kernel has not is loaded.
     fn complete(&self, vg: &Vg, command: &Command) -> Result<bool> {
-        let Effect::Half(lv) = self.effect(vg, command)? else {
-            return Ok(self.effect(vg, command)? == Effect::Done);
-        };
-        self.workers
-            .run(vg, &argv(vg, &Command::Refresh { lv })?, || Ok(true))?;
-        Ok(self.effect(vg, command)? == Effect::Done)
+        let mut effect = self.effect(vg, command)?;
+        if let Effect::Half(lv) = effect {
+            self.workers
+                .run(vg, &argv(vg, &Command::Refresh { lv })?, || Ok(true))?;
+            effect = self.effect(vg, command)?;
+        }
+        Ok(effect == Effect::Done)
     }
 
     fn why(&self, vg: &Vg, command: &Command, words: &[String], outcome: Outcome) -> LvmError {

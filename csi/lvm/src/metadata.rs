@@ -3,18 +3,22 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::free::gaps;
+use crate::kept::Kept;
 use crate::text::{Section, TextError, Value};
 use crate::{Layout, Lv, LvUuid, MetadataArea, PoolMessage, Pv, Vg, VgUuid, WhenFull};
 
 const SECTOR: u64 = 512;
+/// The section of logical volumes.
+const VOLUMES: &str = "logical_volumes";
 
 /// A volume group and what decides on whether it may be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Described {
     /// The volume group; its physical volumes have no devices yet.
     pub(crate) vg: Vg,
@@ -26,6 +30,8 @@ pub(crate) struct Described {
     pub(crate) lock_type: Option<String>,
     /// Physical volumes that LVM has given up: a disk with such an id does not count.
     pub(crate) given_up: BTreeSet<String>,
+    /// What the next reading of the group can have from this one.
+    pub(crate) kept: Kept,
 }
 
 /// Why a text does not describe a volume group.
@@ -46,9 +52,9 @@ fn missing(what: &str, key: &'static str) -> MetadataError {
     }
 }
 
-/// Reads a whole text.
-pub(crate) fn describe(text: &[u8]) -> Result<Described, MetadataError> {
-    let root = Section::parse(text)?;
+/// Reads a whole text; `before` is the last one of the same group, if any.
+pub(crate) fn describe(text: Vec<u8>, before: Option<&Kept>) -> Result<Described, MetadataError> {
+    let (root, places) = Section::parse_around(&text, VOLUMES)?;
     let [(name, vg)] = root.sections.as_slice() else {
         return Err(MetadataError::NotOne);
     };
@@ -63,15 +69,14 @@ pub(crate) fn describe(text: &[u8]) -> Result<Described, MetadataError> {
         }
         pvs.push(pv);
     }
-    let mut lvs = volumes(vg.section("logical_volumes").unwrap_or(&empty))?;
-    let names: BTreeSet<&str> = pvs.iter().map(|pv| pv.name.as_str()).collect();
-    for lv in &mut lvs {
-        let (areas, parts): (Vec<_>, Vec<_>) = std::mem::take(&mut lv.areas)
-            .into_iter()
-            .partition(|(on, _)| names.contains(on.as_str()));
-        lv.areas = areas;
-        lv.parts.extend(parts.into_iter().map(|(on, _)| on));
-    }
+    let status = flags(vg);
+    let lock_type = vg
+        .text("lock_type")
+        .filter(|lock| !matches!(*lock, "" | "none"))
+        .map(str::to_owned)
+        .or_else(|| status.contains("CLUSTERED").then(|| "clvm".to_owned()));
+    let kept = Kept::read(text, places, &pvs, before)?;
+    let mut lvs = kept.volumes();
     integrity(&mut lvs);
     let mut used: HashMap<&str, Vec<Range<u64>>> = HashMap::new();
     for (pv, range) in lvs.iter().flat_map(|lv| &lv.areas) {
@@ -83,12 +88,6 @@ pub(crate) fn describe(text: &[u8]) -> Result<Described, MetadataError> {
             pv.extents,
         );
     }
-    let status = flags(vg);
-    let lock_type = vg
-        .text("lock_type")
-        .filter(|lock| !matches!(*lock, "" | "none"))
-        .map(str::to_owned)
-        .or_else(|| status.contains("CLUSTERED").then(|| "clvm".to_owned()));
     let described = Described {
         vg: Vg {
             name: name.clone(),
@@ -107,6 +106,7 @@ pub(crate) fn describe(text: &[u8]) -> Result<Described, MetadataError> {
         exported: status.contains("EXPORTED"),
         lock_type,
         given_up,
+        kept,
     };
     countable(&described.vg)?;
     Ok(described)
@@ -156,54 +156,25 @@ fn physical(name: &str, section: &Section) -> Result<Pv, MetadataError> {
     })
 }
 
-/// All volumes; copy-on-write snapshots are told by hidden volumes of their own, which are not listed.
-fn volumes(section: &Section) -> Result<Vec<Lv>, MetadataError> {
-    let mut snapshots: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut lvs = Vec::new();
-    for (name, lv) in &section.sections {
-        let segments = segments(lv);
-        let first = segments.first().copied();
-        let kind = first.and_then(|segment| segment.text("type"));
-        if kind.and_then(|kind| kind.split('+').next()) == Some("snapshot") {
-            let pair = first.and_then(|segment| {
-                let store = segment
-                    .text("cow_store")
-                    .or_else(|| segment.text("merging_store"))?;
-                Some((store, segment.text("origin")?))
-            });
-            snapshots.extend(pair);
-            continue;
-        }
-        lvs.push(volume(name, lv, &segments)?);
-    }
-    for lv in &mut lvs {
-        if let Some(origin) = snapshots.get(lv.name.as_str()) {
-            // LVM flags the hidden volume that tells of it instead.
-            lv.visible = true;
-            lv.layout = Layout::CowSnapshot {
-                origin: (*origin).to_owned(),
-            };
-        }
-    }
-    Ok(lvs)
-}
-
 /// Whether integrity is below a raid stands with its parts.
-fn integrity(lvs: &mut [Lv]) {
+fn integrity(lvs: &mut [Arc<Lv>]) {
     let below: BTreeSet<String> = lvs
         .iter()
         .filter(|lv| lv.layout == Layout::Other("integrity".into()))
         .map(|lv| lv.name.clone())
         .collect();
-    for lv in lvs {
-        let has = lv.parts.iter().any(|part| below.contains(part));
+    for lv in lvs
+        .iter_mut()
+        .filter(|lv| lv.parts.iter().any(|part| below.contains(part)))
+    {
+        let lv = Arc::make_mut(lv);
         if let Layout::Raid1 { integrity, .. } | Layout::Raid5 { integrity, .. } = &mut lv.layout {
-            *integrity = has;
+            *integrity = true;
         }
     }
 }
 
-fn segments(lv: &Section) -> Vec<&Section> {
+pub(crate) fn segments(lv: &Section) -> Vec<&Section> {
     lv.sections
         .iter()
         .filter(|(name, _)| name.starts_with("segment"))
@@ -211,7 +182,7 @@ fn segments(lv: &Section) -> Vec<&Section> {
         .collect()
 }
 
-fn volume(name: &str, lv: &Section, segments: &[&Section]) -> Result<Lv, MetadataError> {
+pub(crate) fn volume(name: &str, lv: &Section, segments: &[&Section]) -> Result<Lv, MetadataError> {
     let flags = flags(lv);
     let mut extents: u64 = 0;
     let mut areas = Vec::new();
@@ -391,7 +362,7 @@ pub(crate) fn place(described: &mut Described, devices: &HashMap<String, PathBuf
             break;
         }
     }
-    for lv in &mut vg.lvs {
-        lv.partial = partial.contains(&lv.name);
+    for lv in vg.lvs.iter_mut().filter(|lv| partial.contains(&lv.name)) {
+        Arc::make_mut(lv).partial = true;
     }
 }

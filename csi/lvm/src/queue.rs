@@ -190,7 +190,7 @@ mod tests {
             id(1),
             thins.concat()
         );
-        describe(text.as_bytes()).expect("described").vg
+        describe(text.into(), None).expect("described").vg
     }
 
     fn next(messages: &str, volumes: &[(&str, u32)], kernel: Option<u64>) -> Option<Step> {

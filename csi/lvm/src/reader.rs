@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::disk::Disk;
 use crate::host::Host;
+use crate::kept::Kept;
 use crate::label::TextPlace;
 use crate::mark::{self, Mark};
 use crate::metadata::{self, Described};
@@ -33,6 +34,7 @@ pub(crate) struct Known {
     marks: Vec<(PathBuf, Mark)>,
     /// Physical volumes that two disks claim to be.
     twice: Vec<String>,
+    kept: Kept,
 }
 
 /// What decides on whether a group may be used.
@@ -107,7 +109,7 @@ impl Reader {
 
     /// What the disks of a group say now; `None` when one is gone or cannot be read.
     fn marks_of(&self, known: &Known) -> Option<Vec<(PathBuf, Mark)>> {
-        if known.vg.partial() || !known.twice.is_empty() {
+        if !known.whole() {
             return None;
         }
         known
@@ -122,13 +124,12 @@ impl Reader {
 
     /// The same group from the same disks, changed; `None` when all disks must be looked at.
     fn again(&self, known: &Known, marks: &[(PathBuf, Mark)]) -> Option<Arc<Known>> {
-        let mut groups = self.groups(marks).ok()?;
+        let mut groups = self.groups(marks, Some(&known.kept)).ok()?;
         let at = groups
             .iter()
             .position(|group| group.vg.uuid == known.vg.uuid)?;
         let group = Arc::new(groups.swap_remove(at));
-        let whole = !group.vg.partial() && group.twice.is_empty();
-        whole.then(|| {
+        group.whole().then(|| {
             let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             all.insert(group.vg.uuid, Arc::clone(&group));
             drop(all);
@@ -169,7 +170,7 @@ impl Reader {
                     .push(format!("read {}: panicked", device.display())),
             }
         }
-        let groups = self.groups(&marks)?;
+        let groups = self.groups(&marks, None)?;
         world.groups = groups.into_iter().map(Arc::new).collect();
         let groups = world.groups.iter();
         let groups = groups.map(|group| (group.vg.uuid, Arc::clone(group)));
@@ -191,15 +192,15 @@ impl Reader {
         Arc::clone(disk)
     }
 
-    /// The groups that these disks tell of.
-    fn groups(&self, marks: &[(PathBuf, Mark)]) -> Result<Vec<Known>> {
+    /// The groups that these disks tell of; `before` is what was read of theirs last, if it is one group.
+    fn groups(&self, marks: &[(PathBuf, Mark)], before: Option<&Kept>) -> Result<Vec<Known>> {
         let mut texts: HashMap<(u64, u32), Described> = HashMap::new();
         let mut newest: BTreeMap<VgUuid, (Described, u64)> = BTreeMap::new();
         for (device, mark) in marks {
             for place in mark.places() {
                 let key = (place.size, place.checksum);
                 if !texts.contains_key(&key) {
-                    let Some((key, described)) = self.described(device, mark)? else {
+                    let Some((key, described)) = self.described(device, mark, before)? else {
                         continue;
                     };
                     texts.insert(key, described);
@@ -222,13 +223,18 @@ impl Reader {
     }
 
     /// The text of a disk; when it changes while it is read, the disk is asked anew.
-    fn described(&self, device: &Path, mark: &Mark) -> Result<Option<((u64, u32), Described)>> {
+    fn described(
+        &self,
+        device: &Path,
+        mark: &Mark,
+        before: Option<&Kept>,
+    ) -> Result<Option<((u64, u32), Described)>> {
         let disk = self.disk(device);
         let mut mark = mark.clone();
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.text_of(&disk, &mark) {
+            match self.text_of(&disk, &mark, before) {
                 Err(LvmError::Damaged { .. }) if tries < TRIES => {
                     match mark::mark(&disk, self.deadline)? {
                         Some(again) => mark = again,
@@ -245,17 +251,23 @@ impl Reader {
         }
     }
 
-    fn text_of(&self, disk: &Disk, mark: &Mark) -> Result<Option<((u64, u32), Described)>> {
+    fn text_of(
+        &self,
+        disk: &Disk,
+        mark: &Mark,
+        before: Option<&Kept>,
+    ) -> Result<Option<((u64, u32), Described)>> {
         for (start, header) in &mark.areas {
             let Some((header, place)) = header.and_then(|header| Some((header, header.text?)))
             else {
                 continue;
             };
             if let Some(text) = mark::text(disk, *start, &header, self.deadline)? {
-                let described = metadata::describe(&text).map_err(|error| LvmError::Damaged {
-                    device: disk.path().display().to_string(),
-                    reason: error.to_string(),
-                })?;
+                let described =
+                    metadata::describe(text, before).map_err(|error| LvmError::Damaged {
+                        device: disk.path().display().to_string(),
+                        reason: error.to_string(),
+                    })?;
                 return Ok(Some(((place.size, place.checksum), described)));
             }
         }
@@ -366,7 +378,13 @@ impl Known {
             },
             marks,
             twice,
+            kept: described.kept,
         }
+    }
+
+    /// Whether each physical volume is here, once.
+    fn whole(&self) -> bool {
+        !self.vg.partial() && self.twice.is_empty()
     }
 
     /// The group, if it is ours to use, be it partial.

@@ -2,6 +2,7 @@
 //! both written in it (libdm-config.c of LVM).
 
 use std::fmt;
+use std::ops::Range;
 
 /// Sections nest this deep at most; LVM's metadata needs four.
 const DEEPEST: usize = 16;
@@ -28,6 +29,13 @@ pub(crate) struct Section {
     pub(crate) sections: Vec<(String, Section)>,
 }
 
+/// Where the name and the content of a section stand in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) name: Range<usize>,
+    pub(crate) content: Range<usize>,
+}
+
 /// Where a text is not LVM's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("byte {at}: {reason}")]
@@ -39,8 +47,22 @@ pub(crate) struct TextError {
 impl Section {
     /// Reads a whole text.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, TextError> {
-        let mut parser = Parser { text, at: 0 };
+        let mut parser = Parser::new(text);
         parser.body(0)
+    }
+
+    /// Reads a whole text but for what is in the sections `left` below its top ones: where the sections in there stand is
+    /// told instead. They are the bulk of a text, and most of them are as they were in the last one.
+    pub(crate) fn parse_around(
+        text: &[u8],
+        left: &'static str,
+    ) -> Result<(Self, Vec<Place>), TextError> {
+        let mut parser = Parser {
+            left: Some(left),
+            ..Parser::new(text)
+        };
+        let section = parser.body(0)?;
+        Ok((section, parser.places))
     }
 
     /// Value of a key.
@@ -164,9 +186,20 @@ impl fmt::Display for Value {
 struct Parser<'a> {
     text: &'a [u8],
     at: usize,
+    left: Option<&'static str>,
+    places: Vec<Place>,
 }
 
-impl Parser<'_> {
+impl<'a> Parser<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Self {
+            text,
+            at: 0,
+            left: None,
+            places: Vec::new(),
+        }
+    }
+
     fn wrong<T>(&self, reason: &'static str) -> Result<T, TextError> {
         Err(TextError {
             at: self.at,
@@ -209,6 +242,11 @@ impl Parser<'_> {
     fn entry(&mut self, section: &mut Section, depth: usize) -> Result<(), TextError> {
         let name = self.name()?;
         match self.peek() {
+            Some(b'{') if depth == 1 && self.left == Some(name.as_str()) => {
+                self.at += 1;
+                self.outline()?;
+                section.sections.push((name, Section::default()));
+            }
             Some(b'{') if depth < DEEPEST => {
                 self.at += 1;
                 let content = self.body(depth + 1)?;
@@ -223,6 +261,66 @@ impl Parser<'_> {
             _ => return self.wrong("= or { must follow a name"),
         }
         Ok(())
+    }
+
+    /// Notes where the sections of a section stand, up to its end.
+    fn outline(&mut self) -> Result<(), TextError> {
+        while self.peek() != Some(b'}') {
+            let start = self.at;
+            self.name()?;
+            let name = start..self.at;
+            if self.peek() != Some(b'{') {
+                return self.wrong("{ must follow a name");
+            }
+            self.at += 1;
+            let content = self.skip()?;
+            self.places.push(Place { name, content });
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Goes to the end of a section; the result is where its content is.
+    fn skip(&mut self) -> Result<Range<usize>, TextError> {
+        let start = self.at;
+        let mut depth = 0;
+        loop {
+            match self.text.get(self.at) {
+                None | Some(0) => return self.wrong("the text ends inside of a section"),
+                Some(b'#') => {
+                    self.peek();
+                    continue;
+                }
+                Some(quote @ (b'"' | b'\'')) => {
+                    self.pass(*quote)?;
+                    continue;
+                }
+                Some(b'{') => depth += 1,
+                Some(b'}') if depth == 0 => {
+                    let end = self.at;
+                    self.at += 1;
+                    return Ok(start..end);
+                }
+                Some(b'}') => depth -= 1,
+                Some(_) => {}
+            }
+            self.at += 1;
+        }
+    }
+
+    /// Goes behind a string.
+    fn pass(&mut self, quote: u8) -> Result<(), TextError> {
+        self.at += 1;
+        while let Some(&byte) = self.text.get(self.at) {
+            self.at += 1;
+            if byte == quote {
+                return Ok(());
+            }
+            if byte == b'\\' && quote == b'"' {
+                self.at += 1;
+            }
+        }
+        self.wrong("the text ends inside of a string")
     }
 
     fn name(&mut self) -> Result<String, TextError> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::{LvUuid, VgUuid};
 
@@ -21,8 +22,8 @@ pub struct Vg {
     pub tags: BTreeSet<String>,
     /// Physical volumes, in the metadata's order.
     pub pvs: Vec<Pv>,
-    /// Logical volumes with their hidden parts, in the metadata's order.
-    pub lvs: Vec<Lv>,
+    /// Logical volumes with their hidden parts, in the metadata's order. Readings share those that stay the same.
+    pub lvs: Vec<Arc<Lv>>,
     /// Room that the metadata has.
     pub metadata_area: MetadataArea,
 }
@@ -192,33 +193,36 @@ impl Vg {
         self.pvs.iter().map(|pv| pv.extents).sum()
     }
 
+    fn all(&self) -> impl Iterator<Item = &Lv> {
+        self.lvs.iter().map(Arc::as_ref)
+    }
+
     /// The logical volume with an id.
     #[must_use]
     pub fn lv(&self, uuid: &LvUuid) -> Option<&Lv> {
-        self.lvs.iter().find(|lv| lv.uuid == *uuid)
+        self.all().find(|lv| lv.uuid == *uuid)
     }
 
     /// The logical volume with a name.
     #[must_use]
     pub fn lv_named(&self, name: &str) -> Option<&Lv> {
-        self.lvs.iter().find(|lv| lv.name == name)
+        self.all().find(|lv| lv.name == name)
     }
 
     /// Logical volumes with a tag.
     pub fn tagged(&self, tag: &str) -> impl Iterator<Item = &Lv> {
-        self.lvs.iter().filter(move |lv| lv.tags.contains(tag))
+        self.all().filter(move |lv| lv.tags.contains(tag))
     }
 
     /// Thin volumes of a pool.
     pub fn thins_of(&self, pool: &str) -> impl Iterator<Item = &Lv> {
-        self.lvs
-            .iter()
+        self.all()
             .filter(move |lv| matches!(&lv.layout, Layout::Thin { pool: of, .. } if of == pool))
     }
 
     /// Copy-on-write snapshots of a volume; an origin with some cannot be removed alone.
     pub fn cow_snapshots_of(&self, origin: &str) -> impl Iterator<Item = &Lv> {
-        self.lvs.iter().filter(
+        self.all().filter(
             move |lv| matches!(&lv.layout, Layout::CowSnapshot { origin: of } if of == origin),
         )
     }

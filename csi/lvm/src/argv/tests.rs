@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::*;
 use crate::{MetadataArea, Pv, config};
@@ -39,8 +40,8 @@ fn vg() -> Vg {
         tags: BTreeSet::new(),
         pvs: vec![pv("one", "/dev/sda"), pv("two", "/dev/mapper/b")],
         lvs: vec![
-            lv("pool", 'p', 100, Layout::Other("x".to_owned())),
-            lv("vol-a", 'a', 10, Layout::Linear),
+            Arc::new(lv("pool", 'p', 100, Layout::Other("x".to_owned()))),
+            Arc::new(lv("vol-a", 'a', 10, Layout::Linear)),
         ],
         metadata_area: MetadataArea::default(),
     }

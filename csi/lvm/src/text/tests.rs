@@ -84,6 +84,40 @@ fn any_bytes_are_read_or_refused_and_what_is_read_survives_printing() {
     });
 }
 
+#[test]
+fn what_is_left_out_is_where_it_is_told_to_be() {
+    let text = br##"vg { id = "x" # {
+lvs {
+one { tags = ["}", "a\"}b"] # } "
+seg { n = 1 } }
+two {}
+} more { lvs { three { } } } } lvs { n = 1 }"##;
+    let (around, places) = Section::parse_around(text, "lvs").expect("parses");
+    let mut whole = Section::parse(text).expect("parses");
+    let told: Vec<_> = places
+        .iter()
+        .map(|place| {
+            let name = std::str::from_utf8(&text[place.name.clone()]).expect("text");
+            let content = Section::parse(&text[place.content.clone()]).expect("parses");
+            (name.to_owned(), content)
+        })
+        .collect();
+    let lvs = &mut whole.sections[0].1.sections[0].1;
+    assert_eq!(told, std::mem::take(lvs).sections);
+    assert_eq!(around, whole);
+}
+
+#[test]
+fn any_bytes_are_read_with_and_without_what_is_left_out() {
+    bolero::check!().for_each(|bytes: &[u8]| {
+        if let Ok((_, places)) = Section::parse_around(bytes, "a") {
+            for place in places {
+                let _ = Section::parse(&bytes[place.content]);
+            }
+        }
+    });
+}
+
 fn plain(name: &str) -> bool {
     !name.is_empty()
         && name
