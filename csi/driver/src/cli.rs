@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
-use crate::{logs, run};
+use crate::{logs, memory, run};
 
 /// The CSI driver over the node's own LVM volume groups.
 #[derive(Debug, Parser)]
@@ -59,11 +59,11 @@ fn load(file: &Path) -> anyhow::Result<Config> {
 }
 
 fn start(file: &Path) -> anyhow::Result<()> {
+    memory::spare();
     let config = load(file)?;
     logs::start(config.log);
-    // Calls wait in the kernel on threads of their own; two are enough to answer.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // Calls wait in the kernel on threads of their own; this one is enough to answer.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(256)
         .enable_all()
         .build()?;

@@ -17,7 +17,8 @@ use crate::pool;
 /// Health of many volumes: what they have in common is asked once.
 pub(crate) struct Health<'a> {
     shared: &'a Shared,
-    pools: BTreeMap<(VgUuid, String), Option<State>>,
+    /// The few pools that there are: a volume finds its own among them without making a key.
+    pools: Vec<(VgUuid, String, Option<State>)>,
 }
 
 /// A pool and what is around it.
@@ -27,7 +28,7 @@ impl<'a> Health<'a> {
     pub(crate) fn new(shared: &'a Shared) -> Self {
         Self {
             shared,
-            pools: BTreeMap::new(),
+            pools: Vec::new(),
         }
     }
 
@@ -68,12 +69,13 @@ impl<'a> Health<'a> {
     }
 
     fn pool(&mut self, found: &Found, name: &str) -> Option<State> {
-        let key = (found.vg().uuid, name.to_owned());
-        if let Some(known) = self.pools.get(&key) {
-            return *known;
+        let vg = found.vg().uuid;
+        let mut known = self.pools.iter();
+        if let Some((_, _, state)) = known.find(|(of, pool, _)| *of == vg && pool == name) {
+            return *state;
         }
         let state = self.ask(found.vg(), found.vg().lv_named(name));
-        self.pools.insert(key, state);
+        self.pools.push((vg, name.to_owned(), state));
         state
     }
 

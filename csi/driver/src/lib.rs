@@ -10,7 +10,7 @@
 //! - `blocks`: what of snapshots has changed.
 //! - `background`, `keeper`, `remove`, `throttle`: what goes on between calls.
 //! - `ephemeral`: volumes that live as long as their pod.
-//! - `run`, `lock`, `socket`, `commands`, `http`, `metrics`, `config`, `cli`, `logs`: the process.
+//! - `run`, `lock`, `socket`, `commands`, `http`, `metrics`, `config`, `cli`, `logs`, `memory`: the process.
 
 mod background;
 mod blocks;
@@ -32,6 +32,7 @@ mod keeper;
 mod limits;
 mod lock;
 mod logs;
+mod memory;
 mod metrics;
 mod node;
 mod place;
