@@ -86,11 +86,20 @@ conformance: lab image ## Run every [sig-network] conformance test of Kubernetes
 .PHONY: bench
 bench: ## Measure against the reference plugins, as ratios
 	@e2e/tools/machine.sh
-	@echo "== bench: our plugins and the reference's, side by side"
+	@echo "== bench: our plugins and the reference's, the CSI driver and LVM's commands, side by side"
 	@e2e/tools/build.sh cni
-	@$(MAKE) plugin
-	@cargo build --release --package fairlead-agent
+	@$(MAKE) plugin bench-programs
 	@FAIRLEAD_CNI=$(PLUGIN) cargo run --release --package fairlead-e2e-benches
+
+.PHONY: bench-storage
+bench-storage: bench-programs ## Measure the CSI driver alone, against LVM's commands
+	@cargo run --release --package fairlead-e2e-benches -- --only storage
+
+.PHONY: bench-programs
+bench-programs:
+	@e2e/tools/machine.sh build
+	@e2e/tools/vm.sh
+	@cargo build --release --package fairlead-agent --package fairlead-csi-driver --package fairlead-e2e-vm
 
 .PHONY: lint
 lint: ## Check formatting and lints

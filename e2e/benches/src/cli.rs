@@ -7,7 +7,7 @@ use nix::sys::prctl::set_child_subreaper;
 
 use crate::report::Report;
 use crate::subject::Programs;
-use crate::{attach, burst, goals, ipam, kernel, peers, policy, traffic};
+use crate::{attach, burst, goals, ipam, kernel, peers, policy, storage, traffic};
 
 /// Compares this project's plugins with the reference plugins, in namespaces of its own.
 #[derive(Debug, clap::Parser)]
@@ -39,12 +39,15 @@ pub struct Args {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "attach,growth,burst,ipam,kernel,peers,traffic,policy"
+        default_value = "attach,growth,burst,ipam,kernel,peers,traffic,policy,storage"
     )]
     only: Vec<Part>,
     /// Writes the tables also to this file, in Markdown.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// What to do inside of a machine of the part `storage`, which starts this program so.
+    #[arg(long, hide = true, value_name = "PLAN")]
+    inside_machine: Option<String>,
 }
 
 /// A part of the run.
@@ -68,6 +71,8 @@ enum Part {
     Policy,
     /// Of that, what ADD pays for it, alone.
     PolicyAdd,
+    /// The CSI driver, in a machine with device-mapper.
+    Storage,
 }
 
 /// How often things are repeated.
@@ -84,7 +89,27 @@ pub(crate) struct Scale {
 /// # Errors
 /// A program is missing, a plugin fails, or the kernel refuses a namespace.
 pub fn run(args: &Args) -> Result<()> {
+    if let Some(plan) = &args.inside_machine {
+        return storage::inside(plan);
+    }
     set_child_subreaper(true).context("adopt the processes that plugins leave behind")?;
+    let mut report = Report::new();
+    if args.only.iter().any(|part| *part != Part::Storage) {
+        network(args, &mut report)?;
+    }
+    if args.only.contains(&Part::Storage) {
+        storage::measure(args.quick, &mut report)?;
+    }
+    let text = format!("{}{}", report.tables(), goals::table(&report));
+    report.print(&text)?;
+    if let Some(path) = &args.output {
+        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// All parts but storage.
+fn network(args: &Args, report: &mut Report) -> Result<()> {
     let programs = Programs::new(&args.plugin, &args.agent, &args.reference)?;
     let scale = if args.quick {
         Scale {
@@ -97,24 +122,19 @@ pub fn run(args: &Args) -> Result<()> {
             rounds: 3,
         }
     };
-    let mut report = Report::new();
     for part in &args.only {
         match part {
-            Part::Attach => attach::side_by_side(&programs, scale, &mut report)?,
-            Part::Growth => attach::growth(&programs, scale, &mut report)?,
-            Part::Burst => burst::measure(&programs, &mut report)?,
-            Part::Ipam => ipam::measure(&programs, scale, &mut report)?,
-            Part::Kernel => kernel::measure(scale, &mut report)?,
-            Part::Peers => peers::measure(&programs, args.quick, &mut report)?,
-            Part::Traffic => traffic::measure(&programs, args.quick, &mut report)?,
-            Part::Policy => policy::measure(&programs, args.quick, &mut report)?,
-            Part::PolicyAdd => policy::measure_add(&programs, args.quick, &mut report)?,
+            Part::Attach => attach::side_by_side(&programs, scale, report)?,
+            Part::Growth => attach::growth(&programs, scale, report)?,
+            Part::Burst => burst::measure(&programs, report)?,
+            Part::Ipam => ipam::measure(&programs, scale, report)?,
+            Part::Kernel => kernel::measure(scale, report)?,
+            Part::Peers => peers::measure(&programs, args.quick, report)?,
+            Part::Traffic => traffic::measure(&programs, args.quick, report)?,
+            Part::Policy => policy::measure(&programs, args.quick, report)?,
+            Part::PolicyAdd => policy::measure_add(&programs, args.quick, report)?,
+            Part::Storage => {}
         }
-    }
-    let text = format!("{}{}", report.tables(), goals::table(&report));
-    report.print(&text)?;
-    if let Some(path) = &args.output {
-        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use crate::peers::Work;
 use crate::policy;
 use crate::report::{Report, ms, us};
 use crate::sample::Sample;
+use crate::storage;
 use crate::subject::{Kind, Network};
 use crate::traffic;
 
@@ -114,7 +115,8 @@ pub(crate) fn table(report: &Report) -> String {
     }
     peers(report, &mut text);
     traffic(report, &mut text);
-    for (name, limit, measured, met) in policy::goals(report) {
+    let storage = report.storage.iter().flat_map(storage::goals);
+    for (name, limit, measured, met) in policy::goals(report).into_iter().chain(storage) {
         line(&mut text, &name, &limit, &measured, met);
     }
     text

@@ -17,6 +17,7 @@ mod phase;
 mod policy;
 mod report;
 mod sample;
+mod storage;
 mod subject;
 mod traffic;
 

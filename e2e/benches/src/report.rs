@@ -10,6 +10,7 @@ use crate::call::Verb;
 use crate::peers::{Memory, PeersRow, Work};
 use crate::policy::{AgentRows, By, Network as PolicyNetwork, PolicyRow, Trip};
 use crate::sample::Sample;
+use crate::storage;
 use crate::subject::{Kind, Network};
 use crate::traffic::{self, TrafficRow};
 
@@ -68,6 +69,7 @@ pub(crate) struct Report {
     pub(crate) traffic: Vec<TrafficRow>,
     pub(crate) policy: Vec<PolicyRow>,
     pub(crate) agent: AgentRows,
+    pub(crate) storage: Option<storage::Findings>,
     text: String,
     title: String,
 }
@@ -84,6 +86,7 @@ impl Report {
             traffic: Vec::new(),
             policy: Vec::new(),
             agent: AgentRows::default(),
+            storage: None,
             text: String::new(),
             title: String::new(),
         }
@@ -361,6 +364,12 @@ impl Report {
         self.agent = rows;
     }
 
+    /// The CSI driver beside LVM.
+    pub(crate) fn storage(&mut self, findings: storage::Findings) {
+        storage::tables(self, &findings);
+        self.storage = Some(findings);
+    }
+
     /// All tables so far.
     pub(crate) fn tables(&self) -> &str {
         &self.text
@@ -372,7 +381,8 @@ impl Report {
         Ok(std::io::stdout().write_all(text.as_bytes())?)
     }
 
-    fn begin(&mut self, title: &str, head: &str) {
+    /// Begins a table, unless the last one has the same title.
+    pub(crate) fn begin(&mut self, title: &str, head: &str) {
         if self.title != title {
             title.clone_into(&mut self.title);
             let columns = head.matches('|').count() - 1;
@@ -384,7 +394,8 @@ impl Report {
         }
     }
 
-    fn line(&mut self, cells: &[&str]) {
+    /// A line of the table.
+    pub(crate) fn line(&mut self, cells: &[&str]) {
         let _ = writeln!(self.text, "| {} |", cells.join(" | "));
     }
 }

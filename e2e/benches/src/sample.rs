@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use serde::{Deserialize, Serialize};
 
 /// Times of one operation repeated.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Sample {
     /// Wall time of each, as the caller waited.
     pub(crate) walls: Vec<Duration>,
@@ -104,7 +105,7 @@ fn cpu(who: UsageWho) -> Result<Duration> {
     Ok(duration(usage.user_time()) + duration(usage.system_time()))
 }
 
-fn duration(time: TimeVal) -> Duration {
+pub(crate) fn duration(time: TimeVal) -> Duration {
     let micros = time.tv_sec() * 1_000_000 + time.tv_usec();
     Duration::from_micros(u64::try_from(micros).unwrap_or_default())
 }

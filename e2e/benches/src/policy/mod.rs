@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result};
 
 pub(crate) use agent::MemoryRow;
 pub(crate) use change::ChangeRow;
+pub(crate) use goals::Judged;
 pub(crate) use trips::{Burst, Trip};
 
 use crate::report::Report;
@@ -164,7 +165,7 @@ impl PolicyRow {
 }
 
 /// The goals, as far as they were measured.
-pub(crate) fn goals(report: &Report) -> Vec<goals::Judged> {
+pub(crate) fn goals(report: &Report) -> Vec<Judged> {
     let mut goals = goals::packets(&report.policy);
     goals.extend(goals::agent(&report.agent));
     goals

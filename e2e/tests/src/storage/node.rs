@@ -164,7 +164,7 @@ impl Node {
     /// Writes csi.yaml and starts the driver; it may not answer yet when this returns.
     pub fn start_driver(&self) -> Result<()> {
         std::fs::write(self.vm.exchange().join("csi.yaml"), self.setup.text())?;
-        let driver = program("fairlead-csi", "FAIRLEAD_CSI")?;
+        let driver = Self::driver_program()?;
         let run = format!("{driver} run --config /etc/fairlead/csi.yaml >>{LOG} 2>&1");
         let run = if self.setup.supervised {
             format!("while :; do {run}; echo \"ended with $?\" >>{LOG}; done")
@@ -191,7 +191,7 @@ impl Node {
 
     /// Starts a second driver, with the same configuration but another socket.
     pub fn start_another_driver(&self, socket: &str) -> Result<()> {
-        let driver = program("fairlead-csi", "FAIRLEAD_CSI")?;
+        let driver = Self::driver_program()?;
         let config = "/etc/fairlead/other.yaml";
         let script = format!(
             "(grep -v ^endpoint /etc/fairlead/csi.yaml; echo 'endpoint: {socket}'; \
@@ -211,6 +211,11 @@ impl Node {
     /// Runs a bash script, which must succeed, and gives its standard output.
     pub fn run(&self, script: &str) -> Result<String> {
         self.vm.run(script)?.success()
+    }
+
+    /// The driver's program.
+    pub fn driver_program() -> Result<String> {
+        program("fairlead-csi", "FAIRLEAD_CSI")
     }
 
     /// The client's program, for scripts.
