@@ -116,7 +116,7 @@ fn bursts(report: &mut Report, findings: &Findings) {
 
 fn memory(report: &mut Report, findings: &Findings) {
     let memory = findings.memory;
-    let mb = |bytes: u64| format!("{}.{}", bytes >> 20, (bytes & 0xf_ffff) * 10 >> 20);
+    let mb = |bytes: u64| format!("{}.{}", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20);
     report.begin("Storage: resident memory", "| process | when | MB |");
     if memory.idle > 0 {
         let when = format!("idle, {} volumes", memory.volumes);
