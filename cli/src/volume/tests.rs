@@ -154,6 +154,7 @@ fn world(lvs: Vec<Lv>) -> World {
                     data_total: 400 * MIB,
                     metadata_used: MIB,
                     metadata_total: 100 * MIB,
+                    low_water: 0,
                     mode: PoolMode::ReadWrite,
                     needs_check: false,
                     queue_when_full: true,
