@@ -211,7 +211,7 @@ fn a_plan_has_the_numbers_of_the_metadata_and_each_origin_once() {
         extent_size: 1,
         tags: BTreeSet::new(),
         pvs: Vec::new(),
-        lvs: vec![
+        lvs: [
             pool,
             thin("a", 1, None),
             thin("b", 2, None),
@@ -219,7 +219,9 @@ fn a_plan_has_the_numbers_of_the_metadata_and_each_origin_once() {
             thin("t", 8, Some("b")),
             thin("u", 9, Some("b")),
             thin("w", 10, Some("gone")),
-        ],
+        ]
+        .map(std::sync::Arc::new)
+        .into(),
         metadata_area: crate::MetadataArea::default(),
     };
     let ids = |names: &[&str]| -> Vec<LvUuid> {
