@@ -40,10 +40,8 @@ rust_tests() { cargo test --workspace --no-fail-fast; }
 
 # What boots machines with device-mapper. All packages are named, so that nothing is compiled again with other features.
 storage_tests() {
-  # docs/storage.md tells of it under Known faults; make conformance runs it.
-  local skipped=(--skip power::)
   # It takes minutes, as qemu emulates every instruction: make conformance runs it.
-  skipped+=(--skip host::)
+  local skipped=(--skip host::)
   cargo build --quiet --workspace --bins &&
     cargo test --workspace --test 'vm*' --test machine --test storage --test volume --no-fail-fast -- \
       --ignored --test-threads=2 "${skipped[@]}"
