@@ -8,28 +8,23 @@ use crate::fs_type::FsType;
 use crate::grow;
 use crate::sys::{self, Detached};
 use crate::uuid::Uuid;
-use crate::{btrfs, ext4, xfs};
+use crate::{btrfs, ext4};
 
-/// Gives a copy its own UUID before its first mount, so that it may be mounted beside its source. What
-/// was fsynced before the copy was taken stays: logs are replayed or kept, never thrown away.
+/// Makes a copy fit to be mounted beside its source, before its first mount. What was fsynced before the copy
+/// was taken stays: logs are replayed or kept, never thrown away.
 ///
 /// - ext4: `e2fsck -p` replays the journal, `tune2fs -U` where that is one write.
-/// - XFS: the kernel replays the log in a mount that nobody sees, then `xfs_db`. Where that fails the
-///   UUID stays, and the volume is mounted with `nouuid` for ever.
+/// - XFS: nothing. Its UUID stays, and it is mounted with `nouuid` for ever: `xfs_admin -U` writes the log anew, and a
+///   power failure meanwhile leaves one that no kernel mounts.
 /// - btrfs: the superblocks are rewritten; where they cannot be, the volume is refused.
-pub(crate) fn own_uuid(tools: &Tools, device: &Path, fs: FsType, uuid: Uuid) -> Result<()> {
+pub(crate) fn prepare(tools: &Tools, device: &Path, fs: FsType, uuid: Uuid) -> Result<()> {
     match fs {
         FsType::Ext4 => {
             ext4::check(tools, device)?;
             let free = grow::ext4_superblock(device)?.free_uuid;
             ext4::set_uuid(tools, device, uuid, free)
         }
-        FsType::Xfs => {
-            drop(mount_unseen(device, fs)?);
-            // The copy is usable without it.
-            let _ = xfs::set_uuid(tools, device, uuid);
-            Ok(())
-        }
+        FsType::Xfs => Ok(()),
         FsType::Btrfs => btrfs::set_uuid(device, uuid),
     }
 }

@@ -237,7 +237,7 @@ fn used(
         return Ok(device);
     }
     if copied {
-        copy::own_uuid(tools, &device, fs, wanted.uuid)?;
+        copy::prepare(tools, &device, fs, wanted.uuid)?;
         note(request, Formatted::As(fs), record)?;
     } else if fs == FsType::Ext4 {
         ext4::check(tools, &device)?;

@@ -1,4 +1,4 @@
-//! What is XFS' own: its superblock, a copy's UUID, growing, and how long it retries failed writes.
+//! What is XFS' own: its superblock, growing, and how long it retries failed writes.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::device::DeviceNumber;
 use crate::error::{MountError, Result};
-use crate::exec::Tools;
 use crate::sys::{self, XfsGrowData};
-use crate::uuid::Uuid;
 
 /// How long XFS retries a metadata write that fails (for EIO, and for ENOSPC of a full thin pool), in
 /// seconds. By default it retries for ever, and an unmount hangs with it.
@@ -22,24 +20,6 @@ pub(crate) fn size_in(bytes: &[u8]) -> Option<u64> {
     let block_size = u32::from_be_bytes(bytes.get(4..8)?.try_into().ok()?);
     let blocks = u64::from_be_bytes(bytes.get(8..16)?.try_into().ok()?);
     blocks.checked_mul(u64::from(block_size))
-}
-
-/// Sets the UUID of a file system whose log is clean. This is what `xfs_admin -U` runs; `xfs_admin`
-/// itself is a shell script.
-pub(crate) fn set_uuid(tools: &Tools, device: &Path, uuid: Uuid) -> Result<()> {
-    let command = format!("uuid {uuid}");
-    let arguments = ["-x", "-p", "xfs_admin", "-c", &command];
-    let arguments = arguments
-        .iter()
-        .map(AsRef::as_ref)
-        .chain([device.as_os_str()]);
-    let ended = tools.run("xfs_db", arguments, device, None)?;
-    // xfs_db ends with 0 also when the command has failed, and says what it did.
-    if ended.stdout.contains(&uuid.to_string()) {
-        Ok(())
-    } else {
-        Err(ended.failure())
-    }
 }
 
 /// Grows to the device's size by the kernel: all that `xfs_growfs` does, without reading its words.

@@ -8,7 +8,7 @@
 //! | `lvchange -ay -K`        | active                                  | it is active                         |
 //! | LUKS: format, open       | mapping `fl-luks-<lv>`                  | `fl.fs` says formatted; it is open   |
 //! | mkfs                     | a file system with the UUID of this LV  | `fl.fs` is not `none`; a probe that finds anything but our own interrupted mkfs refuses |
-//! | copy: replay, new UUID   | a file system with a UUID of its own    | `fl.fs` has no `!`                   |
+//! | copy of ext4, btrfs: replay, new UUID | a file system with a UUID of its own | `fl.fs` has no `!`         |
 //! | tag `fl.fs=<type>`/`raw` | never formatted again                   | it says so                           |
 //! | mount                    | at the staging path                     | mountinfo has it there               |
 //! | raw block: bind          | the LV's node in the staging path       | mountinfo has it there               |

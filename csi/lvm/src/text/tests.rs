@@ -86,12 +86,12 @@ fn any_bytes_are_read_or_refused_and_what_is_read_survives_printing() {
 
 #[test]
 fn what_is_left_out_is_where_it_is_told_to_be() {
-    let text = br##"vg { id = "x" # {
+    let text = br#"vg { id = "x" # {
 lvs {
 one { tags = ["}", "a\"}b"] # } "
 seg { n = 1 } }
 two {}
-} more { lvs { three { } } } } lvs { n = 1 }"##;
+} more { lvs { three { } } } } lvs { n = 1 }"#;
     let (around, places) = Section::parse_around(text, "lvs").expect("parses");
     let mut whole = Section::parse(text).expect("parses");
     let told: Vec<_> = places

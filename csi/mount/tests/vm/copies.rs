@@ -83,9 +83,10 @@ fn beside(clone: &Volume, fs: FsType) -> Result<()> {
     ensure!(clone.tag.get() == Formatted::As(fs), "the tag is written");
     let found = probe(&clone.device)?;
     let uuid = found.file_system(fs).context("no file system")?.uuid;
+    // XFS keeps its source's, and is mounted with `nouuid`.
     ensure!(
-        uuid == Some(Uuid::derived(&clone.uuid)),
-        "it has no UUID of its own: {found}"
+        (uuid == Some(Uuid::derived(&clone.uuid))) == (fs != FsType::Xfs),
+        "its UUID: {found}"
     );
     all_there(clone)?;
     write(&clone.target(), "own", 7, 100_000)?;
