@@ -42,12 +42,19 @@ impl MountOptions {
 
     fn add(&mut self, word: &str) -> Result<()> {
         let key = word.split('=').next().unwrap_or_default();
-        if word.chars().any(char::is_control) || REFUSED.contains(&key) {
-            return Err(MountError::Option {
+        let refused = |legal: &str| {
+            Err(MountError::Option {
                 what: "mount flag",
                 value: word.to_owned(),
-                legal: "it would make this another operation than to mount the volume".to_owned(),
-            });
+                legal: legal.to_owned(),
+            })
+        };
+        if word.chars().any(char::is_control) || REFUSED.contains(&key) {
+            return refused("it would make this another operation than to mount the volume");
+        }
+        // It would take in the words that follow where all are joined.
+        if word.matches('"').count() % 2 == 1 {
+            return refused("its quotes are not closed");
         }
         if FSTAB_ONLY.contains(&key) || word.starts_with("x-") || word.starts_with("X-") {
             return Ok(());
@@ -226,6 +233,14 @@ mod tests {
         assert_eq!(
             options.data,
             ["context=\"system_u:object_r:x:s0:c1,c2\"", "discard"]
+        );
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_is_refused() {
+        assert_eq!(
+            parse(&["context=\"a", "discard"]).unwrap_err().to_string(),
+            "mount flag \"context=\\\"a\" is refused: its quotes are not closed"
         );
     }
 
