@@ -41,7 +41,7 @@ fn proof(node: &Node, arguments: &[&str], at_most: Duration) -> Proof {
 #[ignore = "boots a virtual machine: run by make test's storage stage"]
 fn no_volume_of_a_group_snapshot_is_ahead_of_one_that_was_written_before_it() {
     let (_disks, node) = node();
-    let rounds = variable("FAIRLEAD_GROUP_SNAPSHOTS", 30);
+    let rounds = variable("FAIRLEAD_GROUP_SNAPSHOTS", 10);
     let arguments = [
         "groups",
         "--rounds",

@@ -42,15 +42,6 @@ fn writers_go_on_when_the_lvm_worker_is_killed_at_any_instant() {
     kill("lvm-worker");
 }
 
-/// Ends the driver, without a word.
-fn kill_driver(node: &Node) {
-    node.run(
-        "for process in /proc/[0-9]*; do tr '\\0' ' ' <$process/cmdline 2>/dev/null | \
-         grep -q 'fairlead-csi[ ]run' && kill -9 ${process#/proc/}; done; true",
-    )
-    .unwrap();
-}
-
 #[test]
 #[ignore = "boots a virtual machine: run by make test's storage stage"]
 fn what_a_dead_driver_had_activated_for_itself_goes_and_what_is_staged_stays() {
@@ -70,11 +61,10 @@ fn what_a_dead_driver_had_activated_for_itself_goes_and_what_is_staged_stays() {
     let calls = serde_json::to_string(std::slice::from_ref(&clone)).unwrap();
     let client = Node::client_program().unwrap();
     node.run(&format!(
-        "({client} calls '{calls}' >/run/clone 2>&1 &) ; \
-         for try in $(seq 6000); do test -e {device} && exit; sleep 0.01; done; cat /run/clone; exit 1"
+        "driver=$(pgrep -ox fairlead-csi); ({client} calls '{calls}' >/run/clone 2>&1 &) ; \
+         for try in $(seq 6000); do test -e {device} && kill -9 $driver && exit; sleep 0.01; done; cat /run/clone; exit 1"
     ))
     .unwrap();
-    kill_driver(&node);
     assert_eq!(node.run(&format!("ls {device}")).unwrap().trim(), device);
     node.start_driver().unwrap();
     node.wait_until_ready().unwrap();

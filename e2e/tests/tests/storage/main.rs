@@ -12,6 +12,7 @@ mod concurrency;
 mod crash;
 mod data;
 mod data_zeros;
+mod ending;
 mod ephemeral;
 mod errors;
 mod full;

@@ -175,7 +175,7 @@ fn failures(count: usize, seconds: u32, seed: u64) -> Result<String> {
 #[test]
 #[ignore = "boots a virtual machine: run by make test's storage stage"]
 fn what_was_answered_is_there_when_the_power_fails_and_what_was_not_flushed_is_lost() {
-    let count = std::env::var("FAIRLEAD_REPLAYS").map_or(20, |count| count.parse().unwrap());
+    let count = std::env::var("FAIRLEAD_REPLAYS").map_or(8, |count| count.parse().unwrap());
     let seed = std::env::var("FAIRLEAD_SEED")
         .map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     let seconds = if count > 20 { 60 } else { 15 };
