@@ -119,20 +119,9 @@ fn read_and_delete(node: &Node, told: &Told, access: &Access, seed: u64) -> Resu
 }
 
 fn grow(node: &Node, place: &Place) -> Result<()> {
-    let (place, bytes) = (place.clone(), 2 * GIB);
-    let answers = node.all(&[
-        Call::Expand {
-            place: place.clone(),
-            bytes,
-        },
-        Call::NodeExpand {
-            place: place.clone(),
-            bytes,
-        },
-        Call::Stats(place),
-    ])?;
-    match answers.last() {
-        Some(Answer::Stats { total, .. }) if *total > 1800 * 1024 * 1024 => Ok(()),
+    node.grow(place, 2 * GIB)?;
+    match node.call(&Call::Stats(place.clone()))? {
+        Answer::Stats { total, .. } if total > 1800 * 1024 * 1024 => Ok(()),
         other => bail!("the file system has {other:?}"),
     }
 }

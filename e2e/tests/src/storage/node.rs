@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use fairlead_e2e_vm::{Command, Disk, Output, Vm};
 
-use super::call::{Answer, Call, Place, Refused, Told};
+use super::call::{Access, Answer, Call, Place, Refused, Told};
 
 /// The volume group of a node.
 pub const VG: &str = "data";
@@ -312,6 +312,44 @@ impl Node {
     pub fn detach(&self, place: &Place) -> Result<()> {
         self.all(&[Call::Unpublish(place.clone()), Call::Unstage(place.clone())])?;
         Ok(())
+    }
+
+    /// Grows a volume that is published, and what is on it; gives the answers of both expansions.
+    pub fn grow(&self, place: &Place, bytes: u64) -> Result<Vec<Answer>> {
+        let expand = Call::Expand {
+            place: place.clone(),
+            bytes,
+        };
+        let grow = Call::NodeExpand {
+            place: place.clone(),
+            bytes,
+        };
+        self.all(&[expand, grow])
+    }
+
+    /// Publishes a raw volume for as long as `part` 0 of it is written.
+    pub fn write_raw(&self, id: &str, seed: u64) -> Result<()> {
+        self.attached_raw(id, |place| Call::Write {
+            place,
+            part: 0,
+            seed,
+        })
+    }
+
+    /// Publishes a raw volume for as long as it is seen that `part` 0 holds what was written.
+    pub fn check_raw(&self, id: &str, seed: u64) -> Result<()> {
+        self.attached_raw(id, |place| Call::Check {
+            place,
+            part: 0,
+            seed,
+        })
+    }
+
+    fn attached_raw(&self, id: &str, call: impl FnOnce(Place) -> Call) -> Result<()> {
+        let place = Place::new(id, Access::block());
+        self.attach(&place)?;
+        self.call(&call(place.clone()))?;
+        self.detach(&place)
     }
 
     /// Fails unless LVM and device-mapper are in good order: metadata good, nothing suspended.

@@ -43,15 +43,7 @@ fn what_topolvm_and_openebs_have_made_is_staged_snapshotted_grown_and_deleted_as
         let content = |place: &Place| node.run(&format!("md5sum <{}/file", place.target)).unwrap();
         assert_eq!(content(&place), sum);
         let bytes = 96 * MIB;
-        let expand = Call::Expand {
-            place: place.clone(),
-            bytes,
-        };
-        let grow = Call::NodeExpand {
-            place: place.clone(),
-            bytes,
-        };
-        node.all(&[expand, grow]).unwrap();
+        node.grow(&place, bytes).unwrap();
         assert_eq!(content(&place), sum, "after it grew");
         if thin {
             let snapshot = node.make(&Call::snapshot("s", &id)).unwrap();

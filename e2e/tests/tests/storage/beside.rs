@@ -47,44 +47,20 @@ fn make(node: &Node, name: &str, bytes: u64) -> Told {
         .unwrap()
 }
 
-fn write(node: &Node, id: &str, seed: u64) {
-    let place = Place::new(id, Access::block());
-    node.attach(&place).unwrap();
-    node.call(&Call::Write {
-        place: place.clone(),
-        part: 0,
-        seed,
-    })
-    .unwrap();
-    node.detach(&place).unwrap();
-}
-
-fn check(node: &Node, id: &str, seed: u64) {
-    let place = Place::new(id, Access::block());
-    node.attach(&place).unwrap();
-    node.call(&Call::Check {
-        place: place.clone(),
-        part: 0,
-        seed,
-    })
-    .unwrap();
-    node.detach(&place).unwrap();
-}
-
 #[test]
 #[ignore = "boots a virtual machine: run by make test's storage stage"]
 fn after_lvrename_lvremove_and_vgcfgrestore_by_hand_answers_are_right() {
     let disks = Disks::new(&[GIB, GIB]).unwrap();
     let node = one_of_two(&disks);
     let (a, b) = (make(&node, "a", 64 * MIB), make(&node, "b", 64 * MIB));
-    write(&node, &a.id, 5);
-    write(&node, &b.id, 6);
+    node.write_raw(&a.id, 5).unwrap();
+    node.write_raw(&b.id, 6).unwrap();
     node.run("vgcfgbackup -q -f /run/saved data").unwrap();
 
     node.run(&format!("lvrename -q data {} by-hand", lv_of(&node, &a.id)))
         .unwrap();
     assert_eq!(make(&node, "a", 64 * MIB), a, "after lvrename");
-    check(&node, &a.id, 5);
+    node.check_raw(&a.id, 5).unwrap();
 
     node.run(&format!("lvremove -q -y data/{}", lv_of(&node, &b.id)))
         .unwrap();
@@ -96,8 +72,8 @@ fn after_lvrename_lvremove_and_vgcfgrestore_by_hand_answers_are_right() {
     let mut both = vec![a.id.clone(), b.id.clone()];
     both.sort();
     assert_eq!(listed(&node), both, "after vgcfgrestore");
-    check(&node, &a.id, 5);
-    check(&node, &b.id, 6);
+    node.check_raw(&a.id, 5).unwrap();
+    node.check_raw(&b.id, 6).unwrap();
     node.call(&Call::Delete(b.id)).unwrap();
     assert_eq!(listed(&node), [a.id]);
     node.assert_sound().unwrap();
@@ -109,7 +85,7 @@ fn after_vgextend_and_vgrename_by_hand_answers_are_right() {
     let disks = Disks::new(&[GIB, GIB]).unwrap();
     let node = one_of_two(&disks);
     let a = make(&node, "a", 64 * MIB);
-    write(&node, &a.id, 5);
+    node.write_raw(&a.id, 5).unwrap();
     let thick = parameters(&[("thin", "false")]);
     let capacity = || match node.call(&Call::Capacity(thick.clone())).unwrap() {
         Answer::Capacity(bytes, _) => bytes,
@@ -125,7 +101,7 @@ fn after_vgextend_and_vgrename_by_hand_answers_are_right() {
     make(&node, "larger than one disk", 1200 * MIB);
 
     node.run("vgrename -q data renamed").unwrap();
-    check(&node, &a.id, 5);
+    node.check_raw(&a.id, 5).unwrap();
     node.call(&Call::Delete(a.id)).unwrap();
     let create = Call::Create(block("c", 64 * MIB).thick());
     node.refused(&create, "UNAVAILABLE").unwrap();

@@ -61,19 +61,8 @@ impl Case {
     }
 
     fn grow(&self, node: &Node, place: &Place, bytes: u64) {
-        let place = place.clone();
-        node.all(&[
-            Call::Expand {
-                place: place.clone(),
-                bytes,
-            },
-            Call::NodeExpand {
-                place: place.clone(),
-                bytes,
-            },
-        ])
-        .unwrap();
-        let total = self.total(node, &place);
+        node.grow(place, bytes).unwrap();
+        let total = self.total(node, place);
         assert!(
             total > bytes * 8 / 10,
             "{}: {total} bytes after it grew to {bytes}",

@@ -57,18 +57,7 @@ fn new_grown_and_recycled_thick_volumes_read_as_zeros_on_disks_full_of_a_pattern
             node.attach(&place).unwrap();
             assert_zeros(&node, &place, 0, &format!("{name}, {round}"));
             write(&node, &place, 'X');
-            let bytes = 128 * MIB;
-            node.all(&[
-                Call::Expand {
-                    place: place.clone(),
-                    bytes,
-                },
-                Call::NodeExpand {
-                    place: place.clone(),
-                    bytes,
-                },
-            ])
-            .unwrap();
+            node.grow(&place, 128 * MIB).unwrap();
             assert_zeros(&node, &place, 64 * MIB, &format!("{name}, {round}, grown"));
             write(&node, &place, 'Y');
             node.detach(&place).unwrap();

@@ -31,30 +31,6 @@ fn place(volume: &Told) -> Place {
     Place::new(&volume.id, Access::block())
 }
 
-fn write(node: &Node, volume: &Told, seed: u64) {
-    let place = place(volume);
-    node.attach(&place).unwrap();
-    node.call(&Call::Write {
-        place: place.clone(),
-        part: 0,
-        seed,
-    })
-    .unwrap();
-    node.detach(&place).unwrap();
-}
-
-fn check(node: &Node, volume: &Told, seed: u64) {
-    let place = place(volume);
-    node.attach(&place).unwrap();
-    node.call(&Call::Check {
-        place: place.clone(),
-        part: 0,
-        seed,
-    })
-    .unwrap();
-    node.detach(&place).unwrap();
-}
-
 fn create(name: &str, bytes: u64) -> Create {
     Create::new(name, bytes).access(Access::block())
 }
@@ -114,8 +90,8 @@ fn a_group_without_its_metadata_comes_back_from_a_backup() {
     let thin = node.make(&Call::Create(create("thin", 64 * MIB))).unwrap();
     let thick = create("thick", 64 * MIB).thick();
     let thick = node.make(&Call::Create(thick)).unwrap();
-    write(&node, &thin, 5);
-    write(&node, &thick, 6);
+    node.write_raw(&thin.id, 5).unwrap();
+    node.write_raw(&thick.id, 6).unwrap();
     let snapshot = node.make(&Call::snapshot("snapshot", &thin.id)).unwrap();
     let steps = blocks("Recovery from a metadata backup");
     node.run(&format!("mkdir /backup\n{}", steps[0])).unwrap();
@@ -148,11 +124,11 @@ fn a_group_without_its_metadata_comes_back_from_a_backup() {
     let mut wanted = vec![thin.clone(), thick.clone()];
     wanted.sort();
     assert_eq!((volumes, &snapshots[0].id), (wanted, &snapshot.id));
-    check(&node, &thin, 5);
-    check(&node, &thick, 6);
+    node.check_raw(&thin.id, 5).unwrap();
+    node.check_raw(&thick.id, 6).unwrap();
     let restored = create("restored", 64 * MIB).restore(&snapshot.id);
     let restored = node.make(&Call::Create(restored)).unwrap();
-    check(&node, &restored, 5);
+    node.check_raw(&restored.id, 5).unwrap();
     node.all(&[Call::Delete(thin.id), Call::Delete(thick.id)])
         .unwrap();
     node.assert_sound().unwrap();
@@ -166,7 +142,7 @@ fn a_disk_that_is_about_to_fail_is_replaced_under_volumes_in_use() {
     let thick = create("thick", 600 * MIB).thick();
     let volumes = [create("thin", 64 * MIB), thick].map(|it| node.make(&Call::Create(it)).unwrap());
     for volume in &volumes {
-        write(&node, volume, 5);
+        node.write_raw(&volume.id, 5).unwrap();
         node.attach(&place(volume)).unwrap();
     }
     for old in ["/dev/ubda", "/dev/ubdb"] {
@@ -206,8 +182,8 @@ fn a_leg_of_a_raid_is_replaced_after_its_disk_is_lost() {
         let create = create(name, 64 * MIB).parameter("raid", "raid1");
         node.make(&Call::Create(create)).unwrap()
     });
-    write(&node, &volumes[0], 5);
-    write(&node, &volumes[1], 6);
+    node.write_raw(&volumes[0].id, 5).unwrap();
+    node.write_raw(&volumes[1].id, 6).unwrap();
     node.kill().unwrap();
 
     let node = boot(&disks, &[0, 2]);
@@ -233,14 +209,14 @@ fn a_leg_of_a_raid_is_replaced_after_its_disk_is_lost() {
         }
     }
     assert_eq!(node.listed().unwrap().0.len(), 2);
-    check(&node, &volumes[0], 5);
-    check(&node, &volumes[1], 6);
+    node.check_raw(&volumes[0].id, 5).unwrap();
+    node.check_raw(&volumes[1].id, 6).unwrap();
     node.assert_sound().unwrap();
     node.kill().unwrap();
 
     // The new leg alone holds all of it, as soon as the first one is lost.
     let node = boot(&disks, &[0, 2]);
-    check(&node, &volumes[0], 5);
+    node.check_raw(&volumes[0].id, 5).unwrap();
     node.assert_sound().unwrap();
 }
 
@@ -254,7 +230,7 @@ fn a_disk_that_is_gone_for_good_takes_only_what_was_on_it() {
         node.make(&Call::Create(create)).unwrap()
     });
     for volume in &volumes {
-        write(&node, volume, 5);
+        node.write_raw(&volume.id, 5).unwrap();
     }
     node.kill().unwrap();
 
@@ -272,7 +248,7 @@ fn a_disk_that_is_gone_for_good_takes_only_what_was_on_it() {
     let [left] = left.as_slice() else {
         panic!("{left:?}")
     };
-    check(&node, left, 5);
+    node.check_raw(&left.id, 5).unwrap();
     for volume in volumes.iter().filter(|it| it.id != left.id) {
         node.refused(&Call::Stage(place(volume)), "NOT_FOUND")
             .unwrap();

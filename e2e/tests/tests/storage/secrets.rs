@@ -24,22 +24,10 @@ fn without(place: &Place) -> Place {
 }
 
 fn grown(node: &Node, place: &Place, bytes: u64) {
-    let place = place.clone();
-    let answers = node
-        .all(&[
-            Call::Expand {
-                place: place.clone(),
-                bytes,
-            },
-            Call::NodeExpand {
-                place: place.clone(),
-                bytes,
-            },
-            Call::Stats(place),
-        ])
-        .unwrap();
-    let Answer::Stats { total, .. } = answers[2] else {
-        panic!("{answers:?}")
+    node.grow(place, bytes).unwrap();
+    let stats = node.call(&Call::Stats(place.clone())).unwrap();
+    let Answer::Stats { total, .. } = stats else {
+        panic!("{stats:?}")
     };
     assert!(
         total > i64::try_from(bytes * 8 / 10).unwrap(),
