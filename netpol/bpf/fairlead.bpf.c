@@ -33,19 +33,20 @@ check_departure(struct __sk_buff *skb, const struct endpoint *pod, const struct 
 }
 
 /* Both judgements at once, for a packet that goes from host end to host end. */
-static __always_inline int arrive(struct __sk_buff *skb, const struct address *target,
-				  const struct sender *sender, const struct end *to,
-				  const struct packet *p, struct question *q)
+static __always_inline bool may_arrive(const struct sender *sender, const struct end *to,
+				       const struct packet *p, struct question *q)
 {
 	enum reason reason;
 
 	reason = judge_egress(sender, p, q);
-	if (reason)
-		return drop(p, q, sender->ifindex, reason);
+	if (reason) {
+		report_drop(p, q, sender->ifindex, reason);
+		return false;
+	}
 	reason = judge_ingress(to, sender, p, q);
 	if (reason)
-		return drop(p, q, to->ifindex, reason);
-	return take_shortcut(skb, target);
+		report_drop(p, q, to->ifindex, reason);
+	return !reason;
 }
 
 /* What belongs to no flow is judged where it leaves. */
@@ -66,11 +67,16 @@ int from_pod(struct __sk_buff *skb)
 	const struct address *target;
 	struct sender sender;
 	enum reason reason;
-	__u32 what;
+	__u32 what, judged_in;
+	int taken;
 
 	/* The pod may have written there. */
 	carry(skb, 0);
-	parse_packet(skb, &p);
+	parse_frame(skb, &p);
+	taken = take_path(skb, &p);
+	if (taken != NO_PATH)
+		return taken;
+	judged_in = generation_now();
 	from.pod = endpoint_of(from.ifindex);
 	if (!from.pod)
 		return drop(&p, NULL, from.ifindex, REASON_STARTING);
@@ -87,7 +93,10 @@ int from_pod(struct __sk_buff *skb)
 		what |= follow(&from, &p, &q);
 		if (target) {
 			sender = (struct sender){from.pod, from.ifindex, what};
-			return arrive(skb, target, &sender, &to, &p, &q);
+			if (!may_arrive(&sender, &to, &p, &q))
+				return DROP;
+			remember_path(&from.key, target, &p, from.now, judged_in);
+			return send_to_pod(skb, target->ifindex, target->pod_mac);
 		}
 	}
 	carry(skb, what);
@@ -103,7 +112,7 @@ int to_pod(struct __sk_buff *skb)
 	struct sender sender;
 	enum reason reason;
 
-	parse_packet(skb, &p);
+	parse_frame(skb, &p);
 	to.pod = endpoint_of(to.ifindex);
 	if (!to.pod)
 		return drop(&p, NULL, to.ifindex, REASON_STARTING);

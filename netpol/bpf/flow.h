@@ -62,6 +62,7 @@ static __always_inline void flow_forget(const struct flow_key *key)
 {
 	bpf_map_delete_elem(&flows, key);
 	bpf_map_delete_elem(&flows_new, key);
+	bpf_map_delete_elem(&paths, key);
 }
 
 static __always_inline struct flow *flow_lookup(const struct flow_key *key)

@@ -77,6 +77,13 @@ const struct record records[] __attribute__((section("layout"))) = {
 	OFFSET(flow, shortcut),
 	OFFSET(flow, from),
 
+	SIZE(path),
+	OFFSET(path, until),
+	OFFSET(path, generation),
+	OFFSET(path, ifindex),
+	OFFSET(path, pod_mac),
+	OFFSET(path, host_mac),
+
 	SIZE(fragment_key),
 	OFFSET(fragment_key, source),
 	OFFSET(fragment_key, destination),

@@ -151,6 +151,20 @@ enum flow_fin {
 	FLOW_FIN_POD = 2,
 };
 
+/* `paths`: a flow_key, as the sender of a packet sees its flow -> where such packets go that need
+ * not be judged again: to the other end, past the node's stack. It holds for a second at most, and
+ * no longer than all that policy and settings say stays as it is. */
+struct path {
+	__u64 until;	   /* ns of bpf_ktime_get_coarse_ns() */
+	__u32 generation;  /* of `generation`, before the packet was judged */
+	__u32 ifindex;	   /* the receiver's host end */
+	__u8 pod_mac[6];   /* as in struct address */
+	__u8 host_mac[6];
+	__u8 zero[4];
+};
+
+/* `generation`, one element, u32: another one after each change of what policy or settings say. */
+
 /* `fragments`: what the first fragment of a datagram said. */
 struct fragment_key {
 	struct addr source;

@@ -52,6 +52,60 @@ static __always_inline void parse_packet(struct __sk_buff *skb, struct packet *p
 	parse(skb, p);
 }
 
+/* TCP or UDP right behind an IP header without options or extensions, all of it linear: read in
+ * place. False: anything else, which `parse` reads. For Ethernet devices, as pods' links are. */
+static __always_inline bool parse_plain(struct __sk_buff *skb, struct packet *p)
+{
+	const void *at = (void *)(long)skb->data + ETH_HLEN, *end = (void *)(long)skb->data_end;
+	const struct ipv6hdr *ip6 = at;
+	const struct iphdr *ip4 = at;
+	__u16 length;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		if ((void *)(ip4 + 1) > end || *(const __u8 *)at != 0x45 ||
+		    ip4->frag_off & bpf_htons(0x3fff))
+			return false;
+		length = bpf_ntohs(ip4->tot_len);
+		if (length < sizeof(*ip4) + TCP_HEADER)
+			return false;
+		p->protocol = ip4->protocol;
+		addr_from_v4(&p->source, ip4->saddr);
+		addr_from_v4(&p->destination, ip4->daddr);
+		p->family = 4;
+		at = ip4 + 1;
+	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		if ((void *)(ip6 + 1) > end || ip6->version != 6)
+			return false;
+		length = bpf_ntohs(ip6->payload_len);
+		if (length < TCP_HEADER)
+			return false;
+		p->protocol = ip6->nexthdr;
+		__builtin_memcpy(&p->source, &ip6->saddr, sizeof(p->source));
+		__builtin_memcpy(&p->destination, &ip6->daddr, sizeof(p->destination));
+		if (addr_is_mapped(&p->source) || addr_is_mapped(&p->destination))
+			return false;
+		p->family = 6;
+		p->hop_limit = ip6->hop_limit;
+		at = ip6 + 1;
+	} else {
+		return false;
+	}
+	if (at + TCP_HEADER > end || (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP))
+		return false;
+	p->source_port = ((const __be16 *)at)[0];
+	p->destination_port = ((const __be16 *)at)[1];
+	if (p->protocol == IPPROTO_TCP)
+		p->tcp_flags = ((const __u8 *)at)[TCP_BYTES - 1];
+	return true;
+}
+
+/* The same at a pod's host end. */
+static __always_inline void parse_frame(struct __sk_buff *skb, struct packet *p)
+{
+	if (!parse_plain(skb, p))
+		parse_packet(skb, p);
+}
+
 static __always_inline void turn_round(struct packet *p)
 {
 	struct addr source = p->source;

@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "depart.h"
+#include "path.h"
 
 #define NO_SHORTCUT (ENDPOINT_BRIDGED | ENDPOINT_NO_SHORTCUT)
 
@@ -111,14 +112,20 @@ static __always_inline struct flow *flow_of_sender(const struct sender *sender,
 static __always_inline void leave_shortcut(const struct end *to, const struct sender *sender,
 					   const struct packet *p)
 {
+	struct flow_key key;
 	struct flow *theirs;
 
 	if (p->protocol != IPPROTO_TCP || !to->flow || !to->flow->shortcut)
 		return;
 	to->flow->shortcut = 0;
-	theirs = sender->pod ? flow_of_sender(sender, p) : NULL;
+	bpf_map_delete_elem(&paths, &to->key);
+	if (!sender->pod)
+		return;
+	flow_key_of(&key, p, sender->ifindex, SIDE_POD);
+	theirs = flow_lookup(&key);
 	if (theirs)
 		theirs->shortcut = 0;
+	bpf_map_delete_elem(&paths, &key);
 }
 
 /* UDP came by the long way as its sender sent it: no NAT, so it may go the short way from now on.
@@ -136,16 +143,4 @@ static __always_inline void enter_shortcut(const struct end *to, const struct se
 		return;
 	theirs->shortcut = 1;
 	ours->shortcut = 1;
-}
-
-/* The pod's end gets the packet as if its host end had sent it. */
-static __always_inline int take_shortcut(struct __sk_buff *skb, const struct address *target)
-{
-	__u8 macs[12];
-	__u32 ifindex = target->ifindex;
-
-	__builtin_memcpy(macs, target->pod_mac, 6);
-	__builtin_memcpy(macs + 6, target->host_mac, 6);
-	bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0);
-	return bpf_redirect_peer(ifindex, 0);
 }

@@ -202,6 +202,22 @@ plain! {
         zero: [u8; 3],
     }
 
+    /// An entry of `paths`.
+    Path {
+        /// Until when it holds, in ns of `bpf_ktime_get_coarse_ns()`.
+        until: u64,
+        /// Of `generation`, before the packet was judged.
+        generation: u32,
+        /// The receiver's host end.
+        ifindex: u32,
+        /// MAC address of the pod's end.
+        pod_mac: [u8; 6],
+        /// MAC address of the host end.
+        host_mac: [u8; 6],
+        /// Zero.
+        zero: [u8; 4],
+    }
+
     /// An entry of `fragments`.
     Fragment {
         /// In network byte order.

@@ -130,7 +130,9 @@ impl Datapath {
     /// none. Say what holds for the pod before: without that it is denied everything.
     pub fn attach_pod(&mut self, link: IfIndex) -> Result<(), DatapathError> {
         let hooks = [Hook::FromPod, Hook::ToPod];
-        link::attach(&mut self.netlink, &self.programs, link, &hooks)
+        link::attach(&mut self.netlink, &self.programs, link, &hooks)?;
+        // Other programs of ours were there, which may have judged by other maps.
+        self.content.end_paths()
     }
 
     /// Puts the program that judges the egress of pods on any other device.
@@ -194,6 +196,7 @@ impl Datapath {
         }
         map.set(0, wanted, 0)
             .map_err(MapName::Settings.failed("write"))?;
+        self.content.end_paths()?;
         Ok(true)
     }
 

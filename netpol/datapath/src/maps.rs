@@ -30,6 +30,8 @@ pub enum MapName {
     Prefixes,
     FlowsNew,
     Flows,
+    Paths,
+    Generation,
     Fragments,
     Settings,
     Drops,
@@ -40,7 +42,7 @@ pub enum MapName {
 
 impl MapName {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Endpoints,
         Self::Slots,
         Self::Sources,
@@ -51,6 +53,8 @@ impl MapName {
         Self::Prefixes,
         Self::FlowsNew,
         Self::Flows,
+        Self::Paths,
+        Self::Generation,
         Self::Fragments,
         Self::Settings,
         Self::Drops,
@@ -73,6 +77,8 @@ impl MapName {
             Self::Prefixes => "prefixes",
             Self::FlowsNew => "flows_new",
             Self::Flows => "flows",
+            Self::Paths => "paths",
+            Self::Generation => "generation",
             Self::Fragments => "fragments",
             Self::Settings => "settings",
             Self::Drops => "drops",
@@ -92,7 +98,7 @@ impl MapName {
             Self::Sets => "policy.maps.sets",
             Self::Prefixes => "policy.maps.prefixes",
             Self::FlowsNew => "policy.maps.newFlows",
-            Self::Flows => "policy.maps.flows",
+            Self::Flows | Self::Paths => "policy.maps.flows",
             Self::Fragments => "policy.maps.fragments",
             Self::Events => "policy.maps.events",
             _ => "policy.maps.endpoints",
@@ -127,10 +133,13 @@ impl MapName {
             Self::Prefixes => Some(sizes.prefixes),
             Self::FlowsNew => Some(sizes.new_flows),
             Self::Flows => Some(sizes.flows),
+            // Without one a packet is judged, no more.
+            Self::Paths => Some(sizes.flows.div_ceil(4)),
             Self::Fragments => Some(sizes.fragments),
             Self::Events => Some(sizes.events),
             Self::Slots
             | Self::Sources
+            | Self::Generation
             | Self::Settings
             | Self::Drops
             | Self::Lost
@@ -185,6 +194,7 @@ pub(crate) struct PolicyMaps {
     pub(crate) ports: Table<HashMap<MapData, PageKey, Page>>,
     pub(crate) sets: Table<HashMap<MapData, u64, Direction>>,
     pub(crate) prefixes: Table<LpmTrie<MapData, PrefixKey, u64>>,
+    pub(crate) generation: Generation,
 }
 
 impl PolicyMaps {
@@ -199,7 +209,27 @@ impl PolicyMaps {
             ports: MapName::Ports.table(home)?,
             sets: MapName::Sets.table(home)?,
             prefixes: MapName::Prefixes.table(home)?,
+            generation: Generation(MapName::Generation.open(home)?),
         })
+    }
+}
+
+/// The number by which programs see that anything has changed.
+pub(crate) struct Generation(Array<MapData, u32>);
+
+impl Generation {
+    /// Another one.
+    pub(crate) fn next(&mut self) -> Result<(), DatapathError> {
+        let map = &mut self.0;
+        let now = map.get(&0, 0).map_err(MapName::Generation.failed("read"))?;
+        map.set(0, now.wrapping_add(1), 0)
+            .map_err(MapName::Generation.failed("write"))
+    }
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Generation").finish_non_exhaustive()
     }
 }
 

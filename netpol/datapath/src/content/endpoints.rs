@@ -50,19 +50,21 @@ impl Content {
         change: impl FnOnce(&mut Extra),
     ) -> Result<(), DatapathError> {
         change(self.extras.entry(link).or_default());
-        self.refresh_endpoint(link)
+        self.change(|content| content.refresh_endpoint(link))
     }
 
     /// Says that a link is a bridge, or no more.
     pub(crate) fn bridge(&mut self, link: IfIndex, bridge: bool) -> Result<(), DatapathError> {
-        if bridge {
-            self.bridges.insert(link);
-            return self.refresh_endpoint(link);
-        }
-        if self.bridges.remove(&link) {
-            self.remove_endpoint(link)?;
-        }
-        Ok(())
+        self.change(|content| {
+            if bridge {
+                content.bridges.insert(link);
+                content.refresh_endpoint(link)
+            } else if content.bridges.remove(&link) {
+                content.remove_endpoint(link)
+            } else {
+                Ok(())
+            }
+        })
     }
 
     /// Links that are said to be bridges.

@@ -72,17 +72,37 @@ impl Content {
                 content.extras.insert(*link, extra);
             }
         }
+        // Who wrote last may have died before saying so.
+        content.end_paths()?;
         Ok(content)
+    }
+
+    /// Has every packet judged from now on by what the maps say now, also where an earlier one of its flow was: to be
+    /// called after each change, also one that failed half-way.
+    pub(crate) fn end_paths(&mut self) -> Result<(), DatapathError> {
+        self.maps.generation.next()
+    }
+
+    /// Makes a change, and ends what was found before it.
+    fn change<T>(
+        &mut self,
+        make: impl FnOnce(&mut Self) -> Result<T, DatapathError>,
+    ) -> Result<T, DatapathError> {
+        let result = make(self);
+        self.end_paths()?;
+        result
     }
 
     /// Makes the writes in their order.
     pub(crate) fn apply(&mut self, update: &Update) -> Result<Applied, DatapathError> {
-        self.applied = Applied::default();
-        for write in &update.writes {
-            self.write(write)?;
-        }
-        self.settle()?;
-        Ok(self.applied)
+        self.change(|content| {
+            content.applied = Applied::default();
+            for write in &update.writes {
+                content.write(write)?;
+            }
+            content.settle()?;
+            Ok(content.applied)
+        })
     }
 
     /// Makes one write, or remembers that there was no room.

@@ -30,6 +30,10 @@ struct Rest {
 impl Content {
     /// Brings the maps to `tables`.
     pub(crate) fn resync(&mut self, tables: &Tables) -> Result<Applied, DatapathError> {
+        self.change(|content| content.bring(tables))
+    }
+
+    fn bring(&mut self, tables: &Tables) -> Result<Applied, DatapathError> {
         self.applied = Applied::default();
         self.missing = Missing::default();
         self.sets.clone_from(&tables.sets);

@@ -93,6 +93,7 @@ pub(crate) struct Programs {
     to_node: ProgramFd,
     frame: Vec<u8>,
     flows: [HashMap<MapData, FlowKey, layout::Flow>; 2],
+    paths: HashMap<MapData, FlowKey, layout::Path>,
     fragments: HashMap<MapData, FragmentKey, Fragment>,
     /// Packets that took the shortcut.
     pub(crate) shortcuts: u64,
@@ -103,6 +104,7 @@ impl Programs {
     pub(crate) fn load(config: &Config) -> Result<Self> {
         let mut loader = EbpfLoader::new();
         object::carry_in_mark(&mut loader);
+        object::paths_at_once(&mut loader);
         let home = home(&config.dir);
         for map in MapName::ALL {
             loader.map_pin_path(map.name(), home.join(map.name()));
@@ -132,6 +134,7 @@ impl Programs {
                 open(&home.join(MapName::FlowsNew.name()))?,
                 open(&home.join(MapName::Flows.name()))?,
             ],
+            paths: open(&home.join(MapName::Paths.name()))?,
             fragments: open(&home.join(MapName::Fragments.name()))?,
             shortcuts: 0,
         })
@@ -143,6 +146,8 @@ impl Programs {
             let keys: Vec<FlowKey> = flows.keys().collect::<Result<_, _>>()?;
             keys.iter().try_for_each(|key| flows.remove(key))?;
         }
+        let keys: Vec<FlowKey> = self.paths.keys().collect::<Result<_, _>>()?;
+        keys.iter().try_for_each(|key| self.paths.remove(key))?;
         let keys: Vec<FragmentKey> = self.fragments.keys().collect::<Result<_, _>>()?;
         keys.iter().try_for_each(|key| self.fragments.remove(key))?;
         Ok(())

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use fairlead_netpol_datapath::{Applied, Datapath, MapName};
+use aya::maps::{Array, Map, MapData};
+use fairlead_netpol_datapath::{Applied, Datapath, MapName, Settings, home};
 use fairlead_netpol_model::cluster::{Protocol, Sources};
 use fairlead_netpol_model::tables::{
     Address, Attachment, ClassId, Endpoint, IfIndex, Link, Page, PageKey, PortsId, Set, SetId,
@@ -260,4 +261,40 @@ fn updates_and_fresh_starts_come_to_the_same() {
         assert_eq!(datapath.resync(&to).unwrap(), NOTHING, "seed {seed}");
         assert_eq!(datapath.full(), [], "seed {seed}");
     }
+}
+
+#[test]
+fn every_change_ends_what_programs_have_found_before() {
+    let bench = Bench::new();
+    let link = bench.pods[0].host_end;
+    drop(bench.open());
+    let pin = home(&bench.config.dir).join(MapName::Generation.name());
+    let map = Map::from_map_data(MapData::from_pin(pin).unwrap()).unwrap();
+    let map: Array<MapData, u32> = map.try_into().unwrap();
+    let mut last = map.get(&0, 0).unwrap();
+    let mut changed = |what: &str| {
+        let now = map.get(&0, 0).unwrap();
+        assert_ne!(now, last, "{what}");
+        last = now;
+    };
+    let mut datapath = bench.open();
+    changed("a start: who wrote last may have died before saying so");
+    datapath.resync(&bench.open_tables()).unwrap();
+    changed("tables");
+    datapath.apply(&Update::default()).unwrap();
+    changed("an update");
+    datapath.set_queued(link, true).unwrap();
+    changed("a queueing discipline");
+    datapath.set_grace(link, Duration::from_mins(1)).unwrap();
+    changed("a grace");
+    datapath.set_bridge(99, true).unwrap();
+    changed("a bridge");
+    let shortcut = Settings {
+        shortcut: true,
+        sample: 0,
+    };
+    datapath.set_settings(shortcut).unwrap();
+    changed("settings");
+    datapath.attach_pod(link).unwrap();
+    changed("programs");
 }

@@ -20,6 +20,8 @@ mod link;
 #[cfg(test)]
 mod node;
 #[cfg(test)]
+mod paths;
+#[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod rules;

@@ -43,6 +43,9 @@ pub(crate) struct Ran {
 
 pub(crate) struct Node {
     bpf: Ebpf,
+    /// Each packet is judged by what the maps say when it is sent, as if all of it had just changed.
+    pub(crate) changing: bool,
+    generation: u32,
     _ns: Namespace,
 }
 
@@ -98,6 +101,7 @@ impl Node {
         let mut loader = EbpfLoader::new();
         object::carry_in_mark(&mut loader);
         object::clock_ahead(&mut loader, &WEEKS);
+        object::paths_at_once(&mut loader);
         for (map, entries) in [
             ("addresses", 1024),
             ("cells", 1024),
@@ -119,7 +123,12 @@ impl Node {
             .try_into()
             .unwrap();
         program.load().unwrap();
-        Self { bpf, _ns: ns }
+        Self {
+            bpf,
+            changing: true,
+            generation: 0,
+            _ns: ns,
+        }
     }
 
     pub(crate) fn bpf(&self) -> &Ebpf {
@@ -229,6 +238,14 @@ impl Node {
         map.set(0, Settings { flags, sample }, 0).unwrap();
     }
 
+    /// Says that something has changed.
+    pub(crate) fn end_paths(&mut self) {
+        self.generation += 1;
+        let map = self.bpf.map_mut("generation").unwrap();
+        let mut map: Array<_, u32> = map.try_into().unwrap();
+        map.set(0, self.generation, 0).unwrap();
+    }
+
     /// All flows of an interface: in `flows_new`, in `flows`.
     pub(crate) fn flows(&mut self, map: &str, ifindex: u32) -> Vec<(FlowKey, Flow)> {
         let map = self.hash::<FlowKey, Flow>(map);
@@ -292,6 +309,9 @@ impl Node {
         carried: u32,
         frame: &[u8],
     ) -> (Ran, Vec<u8>) {
+        if self.changing {
+            self.end_paths();
+        }
         // `struct __sk_buff` up to `ifindex`: what follows may not be set.
         let mut context = [0; 44];
         let mut after = [0; 192];
