@@ -175,6 +175,7 @@ pub fn state(place: &Place<'_>) -> State {
 fn fs(state: FsState) -> String {
     match state {
         FsState::Never => "none".to_owned(),
+        FsState::Begun => "begun".to_owned(),
         FsState::Raw => "raw".to_owned(),
         FsState::Formatted(fs) | FsState::Inherited(fs) => fs.to_string(),
     }

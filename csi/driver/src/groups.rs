@@ -34,6 +34,8 @@ pub(crate) struct Group {
     pub(crate) vg: Arc<Vg>,
     /// By id: where it stands in `vg.lvs`, and what its tags say; only those that have tags of ours.
     records: BTreeMap<LvUuid, (usize, Parsed)>,
+    /// Bytes of the volumes in each thin pool; counted at first need.
+    promised: OnceLock<BTreeMap<String, u64>>,
 }
 
 type Parsed = Result<Arc<Record>, Arc<RecordError>>;
@@ -125,7 +127,27 @@ impl Group {
                 records.insert(lv.uuid, (at, parsed));
             }
         }
-        Self { vg, records }
+        Self {
+            vg,
+            records,
+            promised: OnceLock::new(),
+        }
+    }
+
+    /// Bytes of all volumes in a thin pool, also of those that are not ours; snapshots of ours are none.
+    pub(crate) fn promised(&self, pool: &str) -> u64 {
+        let all = self.promised.get_or_init(|| {
+            let mut all = BTreeMap::new();
+            for lv in &self.vg.lvs {
+                if let Layout::Thin { pool, .. } = &lv.layout
+                    && self.kind(&lv.uuid) != Some(Kind::Snapshot)
+                {
+                    *all.entry(pool.clone()).or_default() += self.vg.bytes(lv);
+                }
+            }
+            all
+        });
+        all.get(pool).copied().unwrap_or_default()
     }
 
     /// What an LV of ours is.

@@ -82,8 +82,8 @@ impl<'a> Health<'a> {
     /// `None` while the pool is not active: nothing uses it.
     fn ask(&self, vg: &std::sync::Arc<Vg>, lv: Option<&Lv>) -> Option<State> {
         let lv = lv?;
-        self.shared.lvm.status(vg, lv).ok()?.pool?;
-        let (pool, mode) = pool::read(self.shared, vg, lv).ok()?;
+        let status = self.shared.lvm.status(vg, lv).ok()?.pool?;
+        let (pool, mode) = pool::of_status(self.shared, vg, lv, &status).ok()?;
         let mode = match mode {
             LvmMode::ReadWrite if !pool.usable => PoolMode::NeedsCheck,
             LvmMode::ReadWrite => PoolMode::ReadWrite,

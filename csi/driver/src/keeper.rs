@@ -11,7 +11,7 @@ use crate::background::{LATER, SOON};
 use crate::driver::Shared;
 use crate::error::DriverError;
 use crate::groups::{Found, Group};
-use crate::pool::{read, room};
+use crate::pool::{of_status, read, room};
 use crate::throttle;
 
 /// A snapshot's store grows from this fill on, by a quarter of its origin.
@@ -78,7 +78,7 @@ fn grow(shared: &Shared, group: &Arc<Group>, lv: &Lv) -> Result<Watch, DriverErr
         // Nobody uses it.
         return Ok(Watch::Events);
     };
-    let (state, _) = read(shared, &group.vg, lv)?;
+    let (state, _) = of_status(shared, &group.vg, lv, &status)?;
     if pool::is_due(&state) {
         let id = group.vg.uuid;
         shared

@@ -114,6 +114,6 @@ pub(crate) fn source(
 pub(crate) fn inherited(source: &Found) -> FsState {
     match source.record.fs {
         FsState::Formatted(fs) | FsState::Inherited(fs) => FsState::Inherited(fs),
-        state @ (FsState::Never | FsState::Raw) => state,
+        state @ (FsState::Never | FsState::Begun | FsState::Raw) => state,
     }
 }

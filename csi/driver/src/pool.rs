@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fairlead_csi_lvm::{
-    Command, Layout as LvLayout, Lv, LvUuid, PoolMode, Vg, WhenFull as LvmWhenFull,
+    Command, Layout as LvLayout, Lv, LvUuid, PoolMode, PoolStatus, Vg, WhenFull as LvmWhenFull,
 };
 use fairlead_csi_volume::pool::{self, Group as Room, Policy, Pool};
-use fairlead_csi_volume::{Kind, Layout, WhenFull};
+use fairlead_csi_volume::{Layout, WhenFull};
 
 use crate::config::Class;
 use crate::driver::Shared;
@@ -158,14 +158,8 @@ pub(crate) fn revive(shared: &Shared, vg: &Arc<Vg>, pool: &Lv) -> Result<(), Dri
     let Some(status) = shared.lvm.status(vg, pool)?.pool else {
         return Ok(());
     };
-    let stopped = matches!(status.mode, PoolMode::ReadOnly | PoolMode::Failed);
-    if !stopped && !status.needs_check {
+    if !status.stopped() || shared.lvm.user_of(vg, pool)?.is_some() {
         return Ok(());
-    }
-    for thin in vg.thins_of(&pool.name) {
-        if shared.lvm.status(vg, thin)?.active {
-            return Ok(());
-        }
     }
     tracing::warn!(
         pool = pool.name,
@@ -184,15 +178,6 @@ pub(crate) fn read(
     vg: &Arc<Vg>,
     lv: &Lv,
 ) -> Result<(Pool, PoolMode), DriverError> {
-    let LvLayout::ThinPool {
-        chunk, when_full, ..
-    } = &lv.layout
-    else {
-        return Err(DriverError::internal(format!(
-            "{} is no thin pool",
-            lv.name
-        )));
-    };
     let mut status = shared.lvm.status(vg, lv)?.pool;
     if status.is_none() {
         let lv = lv.uuid;
@@ -207,13 +192,32 @@ pub(crate) fn read(
             lv.name, vg.name
         ))
     })?;
+    of_status(shared, vg, lv, &status)
+}
+
+/// A pool as the kernel tells of it.
+pub(crate) fn of_status(
+    shared: &Shared,
+    vg: &Arc<Vg>,
+    lv: &Lv,
+    status: &PoolStatus,
+) -> Result<(Pool, PoolMode), DriverError> {
+    let LvLayout::ThinPool {
+        chunk, when_full, ..
+    } = &lv.layout
+    else {
+        return Err(DriverError::internal(format!(
+            "{} is no thin pool",
+            lv.name
+        )));
+    };
     let pool = Pool {
         data: status.data_total,
         data_used: status.data_used,
         metadata: status.metadata_total,
         metadata_used: status.metadata_used,
         chunk: *chunk,
-        promised: promised(shared, vg, &lv.name),
+        promised: shared.groups.read(Arc::clone(vg)).promised(&lv.name),
         when_full: match when_full {
             LvmWhenFull::Queue => WhenFull::Queue,
             LvmWhenFull::Error => WhenFull::Error,
@@ -221,15 +225,6 @@ pub(crate) fn read(
         usable: status.mode == PoolMode::ReadWrite && !status.needs_check,
     };
     Ok((pool, status.mode))
-}
-
-/// Bytes of all volumes in a pool, also those that are not ours; snapshots of ours are none.
-fn promised(shared: &Shared, vg: &Arc<Vg>, pool: &str) -> u64 {
-    let group = shared.groups.read(Arc::clone(vg));
-    vg.thins_of(pool)
-        .filter(|lv| group.kind(&lv.uuid) != Some(Kind::Snapshot))
-        .map(|lv| vg.bytes(lv))
-        .sum()
 }
 
 /// Whether the pool takes `bytes` more for a volume of the class.

@@ -16,7 +16,7 @@ use wire::{Number, Packet, flag};
 
 const CONTROL: &str = "/dev/mapper/control";
 /// Bytes that an answer may have, at first: it is asked again with more when it does not fit.
-const ROOM: usize = 16 << 10;
+const ROOM: usize = 4 << 10;
 /// No answer of the kernel is larger.
 const MOST: usize = 64 << 20;
 

@@ -237,16 +237,40 @@ impl Lvm {
             return Ok(None);
         }
         let kernel = self.status(vg, pool)?.pool;
-        Ok(queue::step(
-            vg,
-            pool,
-            kernel.map(|pool| pool.transaction_id),
-        ))
+        Ok(queue::step(vg, pool, kernel.as_ref()))
+    }
+
+    /// A volume of a thin pool that is active: as long as there is one, the kernel's pool stays as it is.
+    ///
+    /// # Errors
+    /// As [`Self::status`].
+    pub fn user_of<'a>(&self, vg: &'a Vg, pool: &Lv) -> Result<Option<&'a Lv>> {
+        for thin in vg.thins_of(&pool.name) {
+            if self.status(vg, thin)?.active {
+                return Ok(Some(thin));
+            }
+        }
+        Ok(None)
+    }
+
+    /// That LVM would take the kernel's pool away.
+    fn unused(&self, vg: &Vg, pool: &Lv) -> Result<()> {
+        let Some(thin) = self.user_of(vg, pool)? else {
+            return Ok(());
+        };
+        Err(LvmError::Unreachable {
+            vg: vg.name.clone(),
+            reason: format!(
+                "the kernel has stopped its thin pool {} after an error of a disk; the pool is checked and begins anew \
+                 when none of its volumes is in use, and {} is",
+                pool.name, thin.name
+            ),
+        })
     }
 
     /// Brings the metadata and the kernel's pool together, see [`queue`].
     fn settle(&self, vg: &VgUuid, pool: &LvUuid) -> Result<()> {
-        let mut activated = false;
+        let (mut activated, mut was_active) = (false, false);
         let mut said = (String::new(), String::new());
         for _ in 0..STEPS {
             let vg = self.vg_by_uuid(vg)?;
@@ -255,7 +279,7 @@ impl Lvm {
                 None => Ok(None),
             };
             let (Some(step), Some(lv)) = (next(&vg)?, vg.lv(pool)) else {
-                if activated {
+                if activated && !was_active {
                     let words = argv(&vg, &Command::Deactivate { lv: *pool })?;
                     self.workers.run(&vg, &words, || Ok(true))?;
                 }
@@ -264,6 +288,9 @@ impl Lvm {
             if step == queue::Step::Send {
                 self.send(&vg, pool)?;
                 continue;
+            }
+            if step == queue::Step::Deactivate {
+                self.unused(&vg, lv)?;
             }
             let words = queue::argv(&vg, lv, step);
             let still = || {
@@ -285,7 +312,12 @@ impl Lvm {
                 ?step,
                 "a dead command left it half-way"
             );
-            activated |= step == queue::Step::Activate;
+            match step {
+                queue::Step::Activate => activated = true,
+                // It was in use, so it stays there.
+                queue::Step::Deactivate => was_active = true,
+                _ => {}
+            }
         }
         match said {
             (command, _) if command.is_empty() => Ok(()),
@@ -372,7 +404,10 @@ impl Lvm {
                     reason = answer.words;
                     break;
                 }
-                Outcome::Died(why) => reason = why,
+                Outcome::Died(why) => {
+                    tracing::warn!(vg = vg.name, reason = why, "LVM's worker died");
+                    reason = why;
+                }
                 // It was not asked to wait for anything.
                 Outcome::Unready => {}
             }

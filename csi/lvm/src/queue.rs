@@ -10,6 +10,7 @@
 //! | messages | in the kernel                   | step                                                        |
 //! |----------|---------------------------------|-------------------------------------------------------------|
 //! | some     | no pool                         | the pool is activated                                       |
+//! | some     | a pool that the kernel stopped  | it is deactivated, once no volume of it is active           |
 //! | some     | the id before                   | the messages are sent from here, then the id                |
 //! | some     | the same id                     | LVM makes a scratch volume: it forgets the messages first   |
 //! | any      | the same id, a scratch volume   | LVM removes it                                              |
@@ -19,7 +20,7 @@ use std::io;
 
 use crate::dm::{DeviceMapper, Key};
 use crate::probe::dm_uuid;
-use crate::{Command, Layout, Lv, LvUuid, PoolMessage, Vg};
+use crate::{Command, Layout, Lv, LvUuid, PoolMessage, PoolStatus, Vg};
 
 /// The volume that is made and removed so that LVM forgets messages. It never holds anything.
 const SCRATCH: &str = "fairlead-settle";
@@ -28,13 +29,14 @@ const SCRATCH: &str = "fairlead-settle";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Activate,
+    Deactivate,
     Send,
     Forget,
     Remove,
 }
 
-/// The next step of a pool whose transaction id in the kernel is `kernel`; `None` there: it is not active.
-pub(crate) fn step(vg: &Vg, pool: &Lv, kernel: Option<u64>) -> Option<Step> {
+/// The next step of a pool that is `kernel` there; `None`: it is not active.
+pub(crate) fn step(vg: &Vg, pool: &Lv, kernel: Option<&PoolStatus>) -> Option<Step> {
     let Layout::ThinPool {
         messages,
         transaction_id,
@@ -52,7 +54,8 @@ pub(crate) fn step(vg: &Vg, pool: &Lv, kernel: Option<u64>) -> Option<Step> {
     }
     match kernel {
         None => Some(Step::Activate),
-        Some(kernel) if kernel + 1 == *transaction_id => Some(Step::Send),
+        Some(kernel) if kernel.stopped() => Some(Step::Deactivate),
+        Some(kernel) if kernel.transaction_id + 1 == *transaction_id => Some(Step::Send),
         // With any other id than the same it is LVM that refuses, with its words.
         Some(_) => scratch.or(Some(Step::Forget)),
     }
@@ -63,6 +66,7 @@ pub(crate) fn argv(vg: &Vg, pool: &Lv, step: Step) -> Vec<String> {
     let (group, size) = (&vg.name, vg.extent_size / 1024);
     let line = match step {
         Step::Activate => format!("lvchange -y -ay -K {group}/{}", pool.name),
+        Step::Deactivate => format!("lvchange -y -an {group}/{}", pool.name),
         Step::Forget => format!(
             "lvcreate -y -ay -Wn --type=thin -V{size}k --thinpool={group}/{} -n {SCRATCH}",
             pool.name
@@ -166,6 +170,7 @@ fn suspended(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PoolMode;
     use crate::metadata::describe;
 
     fn vg(messages: &str, volumes: &[(&str, u32)]) -> Vg {
@@ -193,7 +198,22 @@ mod tests {
         describe(text.into(), None).expect("described").vg
     }
 
-    fn next(messages: &str, volumes: &[(&str, u32)], kernel: Option<u64>) -> Option<Step> {
+    fn status(transaction_id: u64, mode: PoolMode) -> PoolStatus {
+        PoolStatus {
+            transaction_id,
+            data_used: 0,
+            data_total: 1,
+            metadata_used: 0,
+            metadata_total: 1,
+            low_water: 0,
+            mode,
+            needs_check: false,
+            queue_when_full: true,
+            held_root: None,
+        }
+    }
+
+    fn next(messages: &str, volumes: &[(&str, u32)], kernel: Option<&PoolStatus>) -> Option<Step> {
         let vg = vg(messages, volumes);
         step(&vg, vg.lv_named("pool").expect("there"), kernel)
     }
@@ -203,7 +223,7 @@ mod tests {
         let create = "message1 { create = \"one\" }";
         let scratch = [("one", 1), (SCRATCH, 2)];
         let made = "message1 { create = \"fairlead-settle\" }";
-        let table: [(&str, &[_], _, _); 9] = [
+        let table: [(&str, &[_], Option<u64>, _); 9] = [
             ("", &[("one", 1)], None, None),
             ("", &[("one", 1)], Some(8), None),
             (create, &[("one", 1)], None, Some(Step::Activate)),
@@ -214,13 +234,42 @@ mod tests {
             (made, &scratch, Some(8), Some(Step::Remove)),
             ("", &scratch, Some(8), Some(Step::Remove)),
         ];
+        let working = |id| status(id, PoolMode::ReadWrite);
         for (messages, volumes, kernel, expected) in table {
             assert_eq!(
-                next(messages, volumes, kernel),
+                next(messages, volumes, kernel.map(working).as_ref()),
                 expected,
                 "{messages} {kernel:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_pool_that_the_kernel_has_stopped_is_deactivated_before_it_is_told_anything() {
+        let create = "message1 { create = \"one\" }";
+        let volumes = [("one", 1)];
+        for (id, mode) in [
+            (7, PoolMode::ReadOnly),
+            (8, PoolMode::ReadOnly),
+            (0, PoolMode::Failed),
+        ] {
+            let stopped = status(id, mode);
+            assert_eq!(
+                next(create, &volumes, Some(&stopped)),
+                Some(Step::Deactivate)
+            );
+            assert_eq!(next("", &volumes, Some(&stopped)), None);
+        }
+        let checked = PoolStatus {
+            needs_check: true,
+            ..status(7, PoolMode::ReadWrite)
+        };
+        assert_eq!(
+            next(create, &volumes, Some(&checked)),
+            Some(Step::Deactivate)
+        );
+        let full = status(7, PoolMode::OutOfDataSpace);
+        assert_eq!(next(create, &volumes, Some(&full)), Some(Step::Send));
     }
 
     #[test]

@@ -59,6 +59,15 @@ pub struct PoolStatus {
     pub held_root: Option<u64>,
 }
 
+impl PoolStatus {
+    /// Whether the kernel has stopped it after an error: it takes no change until it was deactivated and activated again,
+    /// which has `thin_check` look at it.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.needs_check || matches!(self.mode, PoolMode::ReadOnly | PoolMode::Failed)
+    }
+}
+
 /// What a pool still does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoolMode {

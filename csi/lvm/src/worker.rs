@@ -69,7 +69,7 @@ fn serve() -> io::Result<()> {
         answer
             .words
             .truncate(answer.words.floor_char_boundary(LONGEST));
-        answer.rss = resident().unwrap_or_default();
+        answer.memory = own_memory().unwrap_or_default();
         answer.library = library.is_some();
         send(&mut socket, &answer)?;
     }
@@ -120,9 +120,11 @@ fn exec(words: &[String]) -> Answer {
     }
 }
 
-/// Bytes of memory that this process has: the second number of `statm`, in pages.
-fn resident() -> Option<u64> {
+/// Bytes of memory that nobody but this process has: in `statm` the second number less the third, in pages. Files that it
+/// maps do not count: LVM locks all of its program into memory, which is no growth.
+fn own_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * 4096)
+    let mut pages = text.split_whitespace().skip(1).map(str::parse);
+    let (resident, shared): (u64, u64) = (pages.next()?.ok()?, pages.next()?.ok()?);
+    Some(resident.saturating_sub(shared) * 4096)
 }

@@ -17,9 +17,9 @@ use crate::together::LONGEST;
 use crate::worker::{Answer, NO_LIBRARY, PATH, Request, receive, send};
 use crate::{LvUuid, LvmError, Result, Vg, VgUuid, config};
 
-/// A worker that has run so many commands is replaced.
-const MOST_COMMANDS: u64 = 5000;
-/// So is one of so many bytes.
+/// A worker that has run so many commands is replaced, so that what LVM's library keeps does not add up.
+const MOST_COMMANDS: u64 = 1500;
+/// So is one with so many bytes of its own.
 const MOST_MEMORY: u64 = 96 << 20;
 
 /// A killed worker that lives on for so long waits in the kernel for what cannot be interrupted.
@@ -88,7 +88,7 @@ struct Worker {
     /// What it sees.
     devices: Vec<String>,
     ran: u64,
-    rss: u64,
+    memory: u64,
 }
 
 impl Workers {
@@ -133,9 +133,20 @@ impl Workers {
             let waited = slot.free.wait_timeout(state, left);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let worker = match state.worker.take().filter(|worker| worker.fit(&devices)) {
-            Some(worker) => worker,
-            None => self.start(vg, devices)?,
+        let worker = match state.worker.take() {
+            Some(worker) if worker.fit(&devices) => worker,
+            unfit => {
+                if let Some(worker) = unfit {
+                    tracing::info!(
+                        vg = vg.name,
+                        commands = worker.ran,
+                        bytes = worker.memory,
+                        disks = ?worker.devices,
+                        "a new LVM worker"
+                    );
+                }
+                self.start(vg, devices)?
+            }
         };
         state.busy = Some(Busy {
             pid: worker.child.id(),
@@ -301,7 +312,7 @@ impl Workers {
             socket: ours,
             devices,
             ran: 0,
-            rss: 0,
+            memory: 0,
         })
     }
 }
@@ -365,14 +376,14 @@ impl Slot {
 
 impl Worker {
     fn fit(&self, devices: &[String]) -> bool {
-        self.ran < MOST_COMMANDS && self.rss < MOST_MEMORY && self.devices == devices
+        self.ran < MOST_COMMANDS && self.memory < MOST_MEMORY && self.devices == devices
     }
 
     fn ask(&mut self, request: &Request, at_most: Duration) -> io::Result<Answer> {
         send(&mut self.socket, request)?;
         let answer = self.answer(Some(at_most.max(Duration::from_millis(1))))?;
         self.ran += 1;
-        self.rss = answer.rss;
+        self.memory = answer.memory;
         Ok(answer)
     }
 

@@ -1,5 +1,6 @@
 //! The formatting rule: a volume is formatted only if its tag says that it never was, and an error-free
-//! probe shows nothing, or nothing but what our own interrupted `mkfs` has left.
+//! probe shows nothing, or nothing but what our own interrupted `mkfs` has left: that bears the UUID that it was given, or,
+//! where the tag says that it had begun, no name.
 
 use std::fmt;
 
@@ -12,6 +13,8 @@ use crate::uuid::Uuid;
 pub enum Formatted {
     /// Nobody has had it yet.
     Never,
+    /// Nobody has had it yet, and formatting has begun.
+    Begun,
     /// It holds this file system.
     As(FsType),
     /// It holds this file system, and its source has the same UUID.
@@ -23,7 +26,8 @@ pub enum Formatted {
 impl fmt::Display for Formatted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Never => f.write_str("never formatted"),
+            Self::Never => f.write_str("not formatted yet"),
+            Self::Begun => f.write_str("being formatted for the first time"),
             Self::As(fs) => write!(f, "formatted as {fs}"),
             Self::Copied(fs) => write!(f, "a copy that holds {fs}"),
             Self::Raw => f.write_str("used as a raw block device"),
@@ -62,8 +66,8 @@ pub enum Decision {
 #[must_use]
 pub fn decide(state: Formatted, wanted: &Wanted, seen: &Probe) -> Decision {
     match (state, wanted.fs) {
-        (Formatted::Never, None) if !wanted.encrypted => never_raw(seen),
-        (Formatted::Never, _) => never(wanted, seen),
+        (Formatted::Never | Formatted::Begun, None) if !wanted.encrypted => never_raw(state, seen),
+        (Formatted::Never | Formatted::Begun, _) => never(state, wanted, seen),
         (Formatted::As(there), Some(fs)) => formatted(there, fs, false, state, wanted, seen),
         (Formatted::Copied(there), Some(fs)) => formatted(there, fs, true, state, wanted, seen),
         (Formatted::Raw, None) => raw(wanted, seen),
@@ -79,17 +83,17 @@ pub fn decide(state: Formatted, wanted: &Wanted, seen: &Probe) -> Decision {
 
 /// Raw and plain: its user sees exactly the bytes, so whatever is there is no hindrance for us; but
 /// bytes on a volume that nobody has had mean that it is not ours to give.
-fn never_raw(seen: &Probe) -> Decision {
+fn never_raw(state: Formatted, seen: &Probe) -> Decision {
     match foreign(seen, |_| false) {
         None => Decision::Use {
             fs: None,
             copied: false,
         },
-        Some(signature) => Decision::Refuse(not_blank(signature)),
+        Some(signature) => Decision::Refuse(not_blank(state, signature)),
     }
 }
 
-fn never(wanted: &Wanted, seen: &Probe) -> Decision {
+fn never(state: Formatted, wanted: &Wanted, seen: &Probe) -> Decision {
     let ours = |signature: &Signature| {
         let kind = if wanted.encrypted {
             matches!(signature.kind, Kind::Luks { version: 2 })
@@ -102,11 +106,12 @@ fn never(wanted: &Wanted, seen: &Probe) -> Decision {
             && seen
                 .luks()
                 .is_some_and(|first| first.uuid == Some(wanted.uuid));
-        kind && (signature.uuid == Some(wanted.uuid) || second)
+        let nameless = state == Formatted::Begun && signature.kind == Kind::Unknown;
+        nameless || kind && (signature.uuid == Some(wanted.uuid) || second)
     };
     match foreign(seen, ours) {
         None => Decision::Format,
-        Some(signature) => Decision::Refuse(not_blank(signature)),
+        Some(signature) => Decision::Refuse(not_blank(state, signature)),
     }
 }
 
@@ -114,9 +119,9 @@ fn foreign(seen: &Probe, ours: impl Fn(&Signature) -> bool) -> Option<&Signature
     seen.found.iter().find(|signature| !ours(signature))
 }
 
-fn not_blank(signature: &Signature) -> String {
+fn not_blank(state: Formatted, signature: &Signature) -> String {
     format!(
-        "its tag says that it was never formatted, but the device shows {signature}; somebody else has \
+        "its tag says that it is {state}, but the device shows {signature}; somebody else has \
          written to it: save what is of value, then clear it by hand (wipefs) or delete the volume"
     )
 }

@@ -5,15 +5,18 @@
 //!        │ no
 //! tag × probe (decide) ── refuse ─► words
 //!        │ use                           │ format
-//! LUKS: copy's own UUID, open      LUKS: format, open
-//! probe again inside               mkfs
-//! copy: own UUID ─► record         ─► record
-//! ext4: fsck -p                          │
+//! LUKS: copy's own UUID, open      ─► record: begun
+//! probe again inside               LUKS: format, open
+//! copy: own UUID ─► record         mkfs
+//! ext4: fsck -p                    ─► record
+//!        │                               │
 //!        └──────────────┬────────────────┘
 //! read-only: replay and grow unseen, then mount
 //! read-write: mount, grow to the device, XFS retry limits
 //! ```
-//! The record (a tag) is written before the first mount: whatever was mounted once is never formatted.
+//! The record (a tag) is written before the first mount: whatever was mounted once is never formatted. It says that
+//! formatting has begun before the first byte is written: `mkfs` writes in an order of its own, and what it leaves when it
+//! dies may bear nobody's name.
 
 use std::error::Error as StdError;
 use std::fs::File;
@@ -162,8 +165,9 @@ fn fresh(
 ) -> Result<PathBuf> {
     // Of a first stage that was interrupted.
     luks_close(tools, request.lv)?;
+    note(request, Formatted::Begun, record)?;
     if !seen.is_blank() {
-        // Our own unfinished work, by its UUID.
+        // Our own unfinished work.
         zero(
             request.device,
             0,

@@ -51,6 +51,8 @@ impl Kind {
 pub enum FsState {
     /// Never formatted: nothing may be there.
     Never,
+    /// Being formatted for the first time; set before the first byte is written. Nobody has had it yet.
+    Begun,
     /// Formatted; set before the first mount.
     Formatted(Fs),
     /// Formatted, and carries the UUIDs of its source: they are made new before the first mount.
@@ -342,6 +344,7 @@ fn member_tag(member: Member) -> String {
 fn fs_of(text: &str) -> Option<FsState> {
     match text {
         "none" => Some(FsState::Never),
+        "begun" => Some(FsState::Begun),
         "raw" => Some(FsState::Raw),
         _ => match text.strip_suffix('!') {
             Some(name) => Fs::from_name(name).map(FsState::Inherited),
@@ -353,6 +356,7 @@ fn fs_of(text: &str) -> Option<FsState> {
 fn fs_tag(state: FsState) -> String {
     match state {
         FsState::Never => "none".to_owned(),
+        FsState::Begun => "begun".to_owned(),
         FsState::Raw => "raw".to_owned(),
         FsState::Formatted(fs) => fs.to_string(),
         FsState::Inherited(fs) => format!("{fs}!"),

@@ -141,9 +141,10 @@ fn put_aside(shared: &Shared, found: &Found) -> Result<(), DriverError> {
     Ok(())
 }
 
-/// Makes the tags of a volume say `record`.
+/// Makes the tags of a volume say `record`, whatever they have come to say since it was found.
 pub(crate) fn retag(shared: &Shared, found: &Found, record: &Record) -> Result<(), DriverError> {
-    let lv = found.lv();
+    let group = shared.groups.by_id(&found.vg().uuid)?;
+    let lv = group.vg.lv(&found.lv().uuid).unwrap_or(found.lv());
     let (add, remove) = changes(lv.tags.iter().map(String::as_str), record)?;
     if add.is_empty() && remove.is_empty() {
         return Ok(());

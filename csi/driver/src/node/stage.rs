@@ -6,8 +6,9 @@
 //! | step                     | state it leaves                         | left out when                        |
 //! |--------------------------|-----------------------------------------|--------------------------------------|
 //! | `lvchange -ay -K`        | active                                  | it is active                         |
+//! | tag `fl.fs=begun`        | what mkfs or luksFormat leaves is ours  | it says so, or formatted             |
 //! | LUKS: format, open       | mapping `fl-luks-<lv>`                  | `fl.fs` says formatted; it is open   |
-//! | mkfs                     | a file system with the UUID of this LV  | `fl.fs` is not `none`; a probe that finds anything but our own interrupted mkfs refuses |
+//! | mkfs                     | a file system with the UUID of this LV  | `fl.fs` says formatted; a probe that finds anything but our own interrupted mkfs refuses |
 //! | copy of ext4, btrfs: replay, new UUID | a file system with a UUID of its own | `fl.fs` has no `!`         |
 //! | tag `fl.fs=<type>`/`raw` | never formatted again                   | it says so                           |
 //! | mount                    | at the staging path                     | mountinfo has it there               |
@@ -195,7 +196,7 @@ fn file_system(record: &Record, access: &Access) -> Fs {
     let asked = access.fs().or(record.parameters.fs);
     match record.fs {
         FsState::Formatted(fs) | FsState::Inherited(fs) => access.fs().unwrap_or(fs),
-        FsState::Never | FsState::Raw => asked.unwrap_or(Fs::Ext4),
+        FsState::Never | FsState::Begun | FsState::Raw => asked.unwrap_or(Fs::Ext4),
     }
 }
 
@@ -206,6 +207,7 @@ fn fs_type(fs: Fs) -> Result<FsType, DriverError> {
 fn state(state: FsState) -> Result<Formatted, DriverError> {
     Ok(match state {
         FsState::Never => Formatted::Never,
+        FsState::Begun => Formatted::Begun,
         FsState::Raw => Formatted::Raw,
         FsState::Formatted(fs) => Formatted::As(fs_type(fs)?),
         FsState::Inherited(fs) => Formatted::Copied(fs_type(fs)?),
@@ -219,6 +221,7 @@ fn recorded(state: Formatted) -> Result<FsState, DriverError> {
     };
     Ok(match state {
         Formatted::Never => FsState::Never,
+        Formatted::Begun => FsState::Begun,
         Formatted::Raw => FsState::Raw,
         Formatted::As(of) => FsState::Formatted(fs(of)?),
         Formatted::Copied(of) => FsState::Inherited(fs(of)?),

@@ -47,8 +47,8 @@ pub(crate) struct Answer {
     pub(crate) words: String,
     /// Whether there is no LVM.
     pub(crate) missing: bool,
-    /// Bytes of memory of the worker.
-    pub(crate) rss: u64,
+    /// Bytes of memory of the worker alone.
+    pub(crate) memory: u64,
     /// Whether the library is loaded.
     pub(crate) library: bool,
 }

@@ -53,6 +53,10 @@ fn every_tag_meets_every_probe() {
         (Formatted::Never, Some(Ext4), true, "FRRRFRRRRR"),
         (Formatted::Never, None, false, "URRRRRRRRR"),
         (Formatted::Never, None, true, "FRRRFRRRRR"),
+        (Formatted::Begun, Some(Ext4), false, "FFRFRRRFRR"),
+        (Formatted::Begun, Some(Ext4), true, "FRRRFRRFRR"),
+        (Formatted::Begun, None, false, "URRRRRRRRR"),
+        (Formatted::Begun, None, true, "FRRRFRRFRR"),
         (Formatted::As(Ext4), Some(Ext4), false, "RUURRRRRUU"),
         (Formatted::As(Ext4), Some(Ext4), true, "RRRRUURRRR"),
         (Formatted::As(Ext4), Some(Xfs), false, "RRRRRRRRRR"),
@@ -105,13 +109,19 @@ fn nothing_but_a_blank_or_our_own_is_ever_formatted() {
             ][usize::from(fs % 4)];
             let state = [
                 Formatted::Never,
+                Formatted::Begun,
                 Formatted::As(FsType::Ext4),
                 Formatted::Copied(FsType::Xfs),
                 Formatted::Raw,
-            ][usize::from(state % 4)];
+            ][usize::from(state % 5)];
             if decide(state, &wanted(fs, encrypted), &seen(&found)) == Decision::Format {
-                assert_eq!(state, Formatted::Never);
-                assert!(found.is_empty() || own);
+                assert!(matches!(state, Formatted::Never | Formatted::Begun));
+                let begun = state == Formatted::Begun;
+                assert!(
+                    own || found
+                        .iter()
+                        .all(|(kind, _)| begun && *kind == Kind::Unknown)
+                );
             }
         });
 }
@@ -141,7 +151,7 @@ fn refusals_say_what_the_tag_says_what_was_seen_and_what_to_do() {
     let ext4 = Some(FsType::Ext4);
     assert_eq!(
         words(Formatted::Never, ext4, false, &seen(&[(Kind::LvmPv, None)])),
-        "its tag says that it was never formatted, but the device shows an LVM physical volume at byte \
+        "its tag says that it is not formatted yet, but the device shows an LVM physical volume at byte \
          0; somebody else has written to it: save what is of value, then clear it by hand (wipefs) or \
          delete the volume"
     );

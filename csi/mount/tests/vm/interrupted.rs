@@ -30,6 +30,9 @@ pub(crate) fn stage_once(what: &str) -> Result<()> {
 
 pub(crate) fn run(what: &str) -> Result<()> {
     let (fs, key) = parameters(what)?;
+    if what == "ext4" {
+        nameless()?;
+    }
     let whole = undisturbed(fs, key.as_ref())?;
     let mut killed = 0;
     // The password hash takes its second, several times a round.
@@ -46,10 +49,8 @@ pub(crate) fn run(what: &str) -> Result<()> {
         thread::sleep(after + Duration::from_micros(fastrand::u64(..5_000)));
         child.kill()?;
         killed += u32::from(!child.wait()?.success());
-        if volume.unstage_all()? {
-            // It came as far as the mount: then the tag says so.
-            volume.tag.set(Formatted::As(fs));
-        }
+        volume.unstage_all()?;
+        volume.read_tag(&[Formatted::Begun, Formatted::As(fs)])?;
         let seen = fairlead_csi_mount::probe(&volume.device)?;
         volume
             .stage_with(fs, &MountOptions::default(), key.as_ref())
@@ -82,9 +83,23 @@ fn undisturbed(fs: FsType, key: Option<&Key>) -> Result<Duration> {
     Ok(whole)
 }
 
+/// `mkfs.ext4` writes the group descriptors before the superblock, and may die between.
+fn nameless() -> Result<()> {
+    let volume = Volume::new("nameless", "100m")?;
+    sh(&format!(
+        "head -c 512 /dev/urandom | dd of={} bs=512 seek=4 conv=fsync status=none",
+        volume.device.display()
+    ))?;
+    ensure!(volume.stage(FsType::Ext4).is_err(), "somebody else's bytes");
+    volume.tag.set(Formatted::Begun);
+    volume.stage(FsType::Ext4)?;
+    ensure!(volume.tag.get() == Formatted::As(FsType::Ext4));
+    volume.unstage()?;
+    volume.remove()
+}
+
 impl Volume {
-    /// Whether it was mounted.
-    fn unstage_all(&self) -> Result<bool> {
+    fn unstage_all(&self) -> Result<()> {
         // The kernel kills what the dead process has started; wait until it has.
         let deadline = Instant::now() + Duration::from_secs(20);
         while !sh("pgrep '^(mkfs|cryptsetup|mke2fs)' || true")?.is_empty() {
@@ -100,6 +115,6 @@ impl Volume {
         if mounted {
             self.unstage()?;
         }
-        Ok(mounted)
+        Ok(())
     }
 }

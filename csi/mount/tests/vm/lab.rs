@@ -36,7 +36,7 @@ pub(crate) struct Volume {
 impl Volume {
     pub(crate) fn new(name: &str, size: &str) -> Result<Self> {
         sh(&format!(
-            "lvcreate -q -y -V {size} --thinpool pool -n {name} data"
+            "lvcreate -q -y -V {size} --thinpool pool -n {name} data; rm -f /run/{name}.tag"
         ))?;
         Self::known(name, Formatted::Never)
     }
@@ -64,6 +64,21 @@ impl Volume {
             tag: Cell::new(tag),
             noted: Cell::new(0),
         })
+    }
+
+    fn tag_file(&self) -> PathBuf {
+        PathBuf::from("/run").join(format!("{}.tag", self.name))
+    }
+
+    /// Takes the tag that another process has left, one of these.
+    pub(crate) fn read_tag(&self, all: &[Formatted]) -> Result<()> {
+        let path = self.tag_file();
+        if path.exists() {
+            let text = fs::read_to_string(path)?;
+            let known = all.iter().find(|it| it.to_string() == text);
+            self.tag.set(*known.with_context(|| text.clone())?);
+        }
+        Ok(())
     }
 
     pub(crate) fn target(&self) -> PathBuf {
@@ -100,7 +115,9 @@ impl Volume {
         stage(&Tools::default(), &request, &mut |state| {
             self.tag.set(state);
             self.noted.set(self.noted.get() + 1);
-            Ok(())
+            let new = self.tag_file().with_extension("new");
+            fs::write(&new, state.to_string())?;
+            Ok(fs::rename(new, self.tag_file())?)
         })
     }
 

@@ -92,6 +92,7 @@ fn limits() -> impl Strategy<Value = Limits> {
 fn states() -> impl Strategy<Value = FsState> {
     prop_oneof![
         Just(FsState::Never),
+        Just(FsState::Begun),
         Just(FsState::Raw),
         filesystems().prop_map(FsState::Formatted),
         filesystems().prop_map(FsState::Inherited),

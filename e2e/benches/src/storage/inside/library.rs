@@ -56,7 +56,7 @@ impl Library {
 
     /// A message is JSON behind its length in four bytes, little-endian.
     fn ask(&mut self, words: &[String]) -> Result<Value> {
-        let request = json!({ "words": words }).to_string();
+        let request = json!({ "Run": words }).to_string();
         let mut packet = u32::try_from(request.len())?.to_le_bytes().to_vec();
         packet.extend(request.bytes());
         self.socket.write_all(&packet)?;

@@ -150,7 +150,7 @@ impl Bench {
                 };
                 for operation in Operation::ALL {
                     if way.has(operation) {
-                        let (sample, commands) = repeat(way, operation, stage.operations)?;
+                        let (sample, commands) = repeat(way, operation, stage.times(which))?;
                         add(
                             &mut cells,
                             (stage.volumes, operation, which),
