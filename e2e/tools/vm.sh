@@ -23,7 +23,7 @@ fail() {
   exit 1
 }
 
-key=$(sha256sum "$0" | cut -c1-16)
+key=$(cat "$0" "$root/e2e/tools/uml/xstate.c" | sha256sum | cut -c1-16)
 if [ "$(cat "$target/.key" 2>/dev/null)" = "$key" ]; then
   exit 0
 fi
@@ -49,6 +49,9 @@ for folder in bin sbin lib lib64; do
   fi
 done
 rm -rf "$work"/root/usr/share/{doc,man,locale,info} "$work"/root/{etc,var}
+
+cc -O2 -Wall -Wextra -Werror -shared -fPIC -o "$work/root/usr/lib/uml/xstate.so" "$root/e2e/tools/uml/xstate.c" ||
+  fail "cc cannot compile e2e/tools/uml/xstate.c"
 
 # The kernel's modules where modprobe looks for them.
 version=$(basename "$work"/root/usr/lib/uml/modules/*)

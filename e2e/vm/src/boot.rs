@@ -58,7 +58,12 @@ pub(crate) fn command(
 }
 
 fn uml(parts: &Parts, scratch: &Path, memory: &str, disks: &[PathBuf]) -> Result<Vec<String>> {
-    let mut words = vec![plain(&parts.packages.join("usr/bin/linux.uml"))?.to_owned()];
+    let state = parts.packages.join("usr/lib/uml/xstate.so");
+    let mut words = vec![
+        "env".to_owned(),
+        format!("LD_PRELOAD={}", plain(&state)?),
+        plain(&parts.packages.join("usr/bin/linux.uml"))?.to_owned(),
+    ];
     let fixed = "root=/dev/root rootfstype=hostfs rootflags=/ ro quiet \
                  con=null con0=null,fd:1 ssl=null ssl0=fd:0 umid=vm";
     words.extend(fixed.split_whitespace().map(str::to_owned));
