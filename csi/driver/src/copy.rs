@@ -50,7 +50,9 @@ pub(crate) fn into(shared: &Shared, source: &Found, target: &Found) -> Result<Fo
         deactivate(shared, source)?;
     }
     copied?;
-    made(shared, target)
+    let target = made(shared, target)?;
+    deactivate(shared, &target)?;
+    Ok(target)
 }
 
 fn copy(from: &Path, bytes: u64, to: &Path, size: u64, sparse: bool) -> Result<(), DriverError> {

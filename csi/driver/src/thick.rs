@@ -88,7 +88,8 @@ pub(crate) fn create(
     })
 }
 
-/// Fills a volume that is being made with zeros, and ends its making.
+/// Fills a volume that is being made with zeros, and ends its making. It stays active: it is staged next, and a raid's legs
+/// come together meanwhile.
 pub(crate) fn zeroed(shared: &Shared, found: &Found) -> Result<Found, DriverError> {
     activate(shared, found)?;
     let device = found.vg().device(found.lv());
@@ -96,17 +97,14 @@ pub(crate) fn zeroed(shared: &Shared, found: &Found) -> Result<Found, DriverErro
     made(shared, found)
 }
 
-/// A volume that was being made is whole: it loses its tag, and is inactive until it is staged.
+/// A volume that was being made is whole: it loses its tag.
 pub(crate) fn made(shared: &Shared, found: &Found) -> Result<Found, DriverError> {
     let record = Record {
         making: false,
         ..(*found.record).clone()
     };
     retag(shared, found, &record)?;
-    let group = shared.groups.by_id(&found.vg().uuid)?;
-    let found = again(shared, &group, found)?;
-    deactivate(shared, &found)?;
-    Ok(found)
+    again(shared, &shared.groups.by_id(&found.vg().uuid)?, found)
 }
 
 /// Grows a volume to so many extents; what is new reads as zeros.

@@ -18,7 +18,7 @@
 //! |----------------------------------|---------------------------------------------------------------------|
 //! | thin                             | `lvcreate -V` (tags in it)                                          |
 //! | thin, of one in the same pool    | `lvcreate -s` (tags in it); `lvextend` when it is to be larger      |
-//! | thick                            | `lvcreate` tagged `making`, zeroed, `lvchange --deltag`, `lvchange -an` |
+//! | thick                            | `lvcreate` tagged `making`, zeroed, `lvchange --deltag`; it stays active |
 //! | copy: another pool, to or from thick | `lvcreate` tagged `making`, activated, copied, `lvchange --deltag`, `lvchange -an`; the source is activated meanwhile |
 
 use std::sync::Arc;
