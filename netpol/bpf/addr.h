@@ -22,6 +22,15 @@ static __always_inline bool addr_same(const struct addr *a, const struct addr *b
 	       a->word[0] == b->word[0];
 }
 
+/* An order, whichever. */
+static __always_inline bool addr_before(const struct addr *a, const struct addr *b)
+{
+	for (int i = 3; i > 0; i--)
+		if (a->word[i] != b->word[i])
+			return a->word[i] < b->word[i];
+	return a->word[0] < b->word[0];
+}
+
 static __always_inline bool addr_is_zero(const struct addr *a)
 {
 	return !(a->word[0] | a->word[1] | a->word[2] | a->word[3]);

@@ -23,7 +23,7 @@ static __always_inline __u32 follow(const struct end *at, const struct packet *p
 	if (p->kind == PACKET_ERROR)
 		return at->flow ? CARRY_REPLY : 0;
 	if (is_reply(at->flow, p, SIDE_POD)) {
-		if (reply_may_leave(at, p, q))
+		if (reply_may_leave(at, at->flow->from, p, q))
 			what |= CARRY_REPLY;
 		flow_touch(at, p, SIDE_POD);
 	} else if (at->flow && at->flow->opener == SIDE_POD) {

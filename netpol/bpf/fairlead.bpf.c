@@ -32,23 +32,6 @@ check_departure(struct __sk_buff *skb, const struct endpoint *pod, const struct 
 	return REASON_ALLOWED;
 }
 
-/* Both judgements at once, for a packet that goes from host end to host end. */
-static __always_inline bool may_arrive(const struct sender *sender, const struct end *to,
-				       const struct packet *p, struct question *q)
-{
-	enum reason reason;
-
-	reason = judge_egress(sender, p, q);
-	if (reason) {
-		report_drop(p, q, sender->ifindex, reason);
-		return false;
-	}
-	reason = judge_ingress(to, sender, p, q);
-	if (reason)
-		report_drop(p, q, to->ifindex, reason);
-	return !reason;
-}
-
 /* What belongs to no flow is judged where it leaves. */
 static __always_inline bool has_flow(struct __sk_buff *skb, struct packet *p)
 {
@@ -62,21 +45,20 @@ int from_pod(struct __sk_buff *skb)
 {
 	struct packet p = {.device = skb->ifindex, .hook = HOOK_FROM_POD};
 	struct end from = {.ifindex = skb->ifindex};
-	struct end to = {};
-	struct question q = {};
 	const struct address *target;
-	struct sender sender;
+	struct question q = {};
+	struct receiver to;
 	enum reason reason;
-	__u32 what, judged_in;
-	int taken;
+	__u32 what, generation;
+	int sent;
 
 	/* The pod may have written there. */
 	carry(skb, 0);
 	parse_frame(skb, &p);
-	taken = take_path(skb, &p);
-	if (taken != NO_PATH)
-		return taken;
-	judged_in = generation_now();
+	sent = send_judged(skb, &from, &p);
+	if (sent != NO_PAIR && sent != NOT_JUDGED)
+		return sent;
+	generation = generation_now();
 	from.pod = endpoint_of(from.ifindex);
 	if (!from.pod)
 		return drop(&p, NULL, from.ifindex, REASON_STARTING);
@@ -85,19 +67,16 @@ int from_pod(struct __sk_buff *skb)
 		return drop(&p, NULL, from.ifindex, reason);
 	what = from.pod->slot;
 	if (has_flow(skb, &p)) {
-		from.now = to.now = clock_now();
-		find_end(&from, &p, SIDE_POD);
-		target = find_shortcut(&from, &to, &p);
-		if (!target && is_direct(&from, &p))
-			what |= CARRY_DIRECT;
-		what |= follow(&from, &p, &q);
+		from.now = clock_now();
+		target = find_shortcut(&from, &to, &p, sent == NOT_JUDGED);
 		if (target) {
-			sender = (struct sender){from.pod, from.ifindex, what};
-			if (!may_arrive(&sender, &to, &p, &q))
+			if (!pair_may_pass(&from, &to, &p, &q, generation))
 				return DROP;
-			remember_path(&from.key, target, &p, from.now, judged_in);
-			return send_to_pod(skb, target->ifindex, target->pod_mac);
+			return send_to_pod(skb, target);
 		}
+		what |= follow(&from, &p, &q);
+		if (from.direct)
+			what |= CARRY_DIRECT;
 	}
 	carry(skb, what);
 	return PASS;
@@ -127,7 +106,8 @@ int to_pod(struct __sk_buff *skb)
 	to.now = clock_now();
 	if (p.kind != PACKET_ERROR || look_inside_packet(skb, &p))
 		find_end(&to, &p, SIDE_REMOTE);
-	leave_shortcut(&to, &sender, &p);
+	if (!to.flow && sender.pod)
+		leave_shortcut(&to, &p);
 	reason = judge_ingress(&to, &sender, &p, &q);
 	if (reason)
 		return drop(&p, &q, to.ifindex, reason);

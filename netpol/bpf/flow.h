@@ -62,7 +62,6 @@ static __always_inline void flow_forget(const struct flow_key *key)
 {
 	bpf_map_delete_elem(&flows, key);
 	bpf_map_delete_elem(&flows_new, key);
-	bpf_map_delete_elem(&paths, key);
 }
 
 static __always_inline struct flow *flow_lookup(const struct flow_key *key)
@@ -88,14 +87,15 @@ static __always_inline struct flow *flow_find(const struct flow_key *key, const 
 	return NULL;
 }
 
-/* A flow as the pod at one of its ends sees it. */
+/* A flow as the pod at one of its ends sees it; or both of them together, see pair.h. */
 struct end {
 	struct flow_key key;
 	struct flow *flow; /* as it was before the packet: stale once the packet was followed */
 	const struct endpoint *pod;
 	__u64 now;
 	__u32 ifindex; /* the pod's host end */
-	bool shortcut; /* what a flow that begins is to say */
+	bool direct;   /* it is no pair, and could become one: `to_pod` knows whether NAT touched it
+			*/
 };
 
 static __always_inline void find_end(struct end *end, const struct packet *p, enum side sender)
@@ -107,10 +107,9 @@ static __always_inline void find_end(struct end *end, const struct packet *p, en
 /* Begins a flow. Of a global function's arguments the verifier forgets what they point to, so no
  * pointer may stand there; and before kernel 6.2 it takes as a map's key what stands on the
  * function's own stack only. */
-__noinline int flow_write(const struct flow_key *of, __u64 now, __u32 opener, __u32 from,
-			  __u32 shortcut)
+__noinline int flow_write(const struct flow_key *of, __u64 now, __u32 opener, __u32 from)
 {
-	struct flow flow = {.seen = now, .opener = opener, .from = from, .shortcut = shortcut};
+	struct flow flow = {.seen = now, .opener = opener, .from = from};
 	struct flow_key key;
 
 	if (!of)
@@ -125,7 +124,7 @@ static __always_inline void flow_open(const struct end *end, enum side opener, _
 	/* An older one that is confirmed would be found first. */
 	if (end->flow)
 		bpf_map_delete_elem(&flows, &end->key);
-	flow_write(&end->key, end->now, opener, from, end->shortcut);
+	flow_write(&end->key, end->now, opener, from);
 }
 
 /* Moves a flow that both sides have confirmed. */

@@ -74,15 +74,9 @@ const struct record records[] __attribute__((section("layout"))) = {
 	OFFSET(flow, opener),
 	OFFSET(flow, state),
 	OFFSET(flow, fins),
-	OFFSET(flow, shortcut),
 	OFFSET(flow, from),
-
-	SIZE(path),
-	OFFSET(path, until),
-	OFFSET(path, generation),
-	OFFSET(path, ifindex),
-	OFFSET(path, pod_mac),
-	OFFSET(path, host_mac),
+	OFFSET(flow, local),
+	OFFSET(flow, judged),
 
 	SIZE(fragment_key),
 	OFFSET(fragment_key, source),

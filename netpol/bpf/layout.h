@@ -109,11 +109,13 @@ struct source_key {
 /* `slots`: u32 slot of a bridged pod -> u32 index of its host end. */
 
 /* `flows_new` and `flows`: one entry for both directions of a flow as one interface sees it. An
- * ICMP echo has its identifier as the port of the side that asks, and 0 as the other's. */
+ * ICMP echo has its identifier as the port of the side that asks, and 0 as the other's. A flow that
+ * goes from host end to host end, past the node's stack, has one for both ends instead: its local
+ * side is the pod with the lower address (`addr_before`). */
 struct flow_key {
 	struct addr local; /* the pod's side */
 	struct addr remote;
-	__u32 ifindex;
+	__u32 ifindex; /* PAIR: of both ends */
 	__be16 local_port;
 	__be16 remote_port;
 	__u8 protocol;
@@ -125,10 +127,14 @@ struct flow {
 	__u8 opener;   /* enum side */
 	__u8 state;    /* enum flow_state */
 	__u8 fins;     /* enum flow_fin */
-	__u8 shortcut; /* 1: free of NAT, both ends on this node: goes from host end to host end */
-	__u32 from;    /* remote opener: index of the interface that it came by, FROM_NODE or
-			  FROM_UNKNOWN */
+	__u8 zero;
+	__u32 from;   /* remote opener: index of the interface that it came by, FROM_NODE or
+			 FROM_UNKNOWN; of a pair always the remote side's host end */
+	__u32 local;  /* of a pair: the local side's host end */
+	__u32 judged; /* of a pair: the `generation` in which both ends have allowed it */
 };
+
+#define PAIR 0
 
 #define FROM_NODE 0
 #define FROM_UNKNOWN 0xffffffff
@@ -151,19 +157,8 @@ enum flow_fin {
 	FLOW_FIN_POD = 2,
 };
 
-/* `paths`: a flow_key, as the sender of a packet sees its flow -> where such packets go that need
- * not be judged again: to the other end, past the node's stack. It holds for a second at most, and
- * no longer than all that policy and settings say stays as it is. */
-struct path {
-	__u64 until;	   /* ns of bpf_ktime_get_coarse_ns() */
-	__u32 generation;  /* of `generation`, before the packet was judged */
-	__u32 ifindex;	   /* the receiver's host end */
-	__u8 pod_mac[6];   /* as in struct address */
-	__u8 host_mac[6];
-	__u8 zero[4];
-};
-
-/* `generation`, one element, u32: another one after each change of what policy or settings say. */
+/* `generation`, one element, u32: another one after each change of what policy or settings say. What
+ * was judged before it has to be judged again. */
 
 /* `fragments`: what the first fragment of a datagram said. */
 struct fragment_key {

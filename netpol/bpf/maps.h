@@ -30,7 +30,6 @@ MAP(prefixes, TRIE, struct prefix_key, __u64, 262144, LAZY);
 MAP(sources, TRIE, struct source_key, __u8, 16384, LAZY);
 MAP(flows, LRU, struct flow_key, struct flow, 131072, 0);
 MAP(flows_new, LRU, struct flow_key, struct flow, 131072, 0);
-MAP(paths, LRU, struct flow_key, struct path, 32768, 0);
 MAP(fragments, LRU, struct fragment_key, struct fragment, 8192, 0);
 MAP(settings, BPF_MAP_TYPE_ARRAY, __u32, struct settings, 1, 0);
 MAP(generation, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1, 0);

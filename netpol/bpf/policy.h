@@ -31,12 +31,15 @@ static __always_inline enum reason unjudgeable(const struct packet *p)
 
 /* A flow that was refused where it left must not let answers in. Where NAT has changed its
  * addresses, its entry is not found and dies of age. */
-static __always_inline void forget_refused(const struct sender *sender, const struct packet *p)
+__noinline int forget_refused(const struct packet *p, __u32 ifindex)
 {
 	struct flow_key key;
 
-	flow_key_of(&key, p, sender->ifindex, SIDE_POD);
+	if (!p)
+		return 0;
+	flow_key_of(&key, p, ifindex, SIDE_POD);
 	flow_forget(&key);
+	return 0;
 }
 
 /* Egress, with the destination that NAT has left. */
@@ -55,7 +58,7 @@ static __always_inline enum reason judge_egress(const struct sender *sender, con
 			return reason;
 		ask_about(q, &p->destination, p, p->destination_port);
 		if (!judge(&pod->egress, q)) {
-			forget_refused(sender, p);
+			forget_refused(p, sender->ifindex);
 			return REASON_EGRESS;
 		}
 	}
@@ -129,12 +132,11 @@ static __always_inline enum reason judge_ingress(const struct end *at, const str
 	return REASON_ALLOWED;
 }
 
-/* An answer of a pod that is isolated in egress passes as long as what it answers may come. */
-static __always_inline bool reply_may_leave(const struct end *at, const struct packet *p,
-					    struct question *q)
+/* An answer of a pod that is isolated in egress passes as long as what it answers may come. `from`
+ * is where that comes from. */
+static __always_inline bool reply_may_leave(const struct end *at, __u32 from,
+					    const struct packet *p, struct question *q)
 {
-	__u32 from = at->flow->from;
-
 	if (!at->pod->egress.set || !at->pod->ingress.set || from == FROM_NODE ||
 	    from == at->ifindex)
 		return true;

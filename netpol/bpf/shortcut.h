@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0 */
 /* From host end to host end, past the node's network stack: for flows between two routed pods that
- * no NAT touches. Netfilter's conntrack has to see both directions of a flow or none. So both ends'
- * entries say that a flow goes this way, TCP may enter it with a SYN only, and leaves it for good.
+ * no NAT touches. Netfilter's conntrack has to see both directions of a flow or none. So TCP may
+ * enter it with a SYN only, and leaves it for good: a flow on it is a pair, one that is not has an
+ * entry at each end.
  */
 #pragma once
 #include "depart.h"
-#include "path.h"
+#include "pair.h"
 
 #define NO_SHORTCUT (ENDPOINT_BRIDGED | ENDPOINT_NO_SHORTCUT)
+
+struct receiver {
+	const struct endpoint *pod;
+	__u32 ifindex; /* its host end */
+};
 
 static __always_inline bool shortcut_is_on(void)
 {
@@ -16,116 +22,111 @@ static __always_inline bool shortcut_is_on(void)
 	return now && now->flags & SETTING_SHORTCUT;
 }
 
-/* The pod of this node that has the destination as its own address. */
-static __always_inline const struct address *find_target(const struct end *from, struct end *to,
-							 const struct packet *p)
+/* Whether packets between the two may go the short way. */
+static __always_inline bool are_fit(const struct end *from, struct receiver *to,
+				    const struct packet *p)
 {
-	const struct address *address;
-
-	if (from->pod->flags & NO_SHORTCUT ||
+	if (!shortcut_is_on() || to->ifindex == from->ifindex || from->pod->flags & NO_SHORTCUT ||
 	    !addr_same(own_address(from->pod, p->family), &p->source))
-		return NULL;
-	address = bpf_map_lookup_elem(&addresses, &p->destination);
-	if (!address || !address->ifindex || address->ifindex == from->ifindex)
-		return NULL;
-	to->ifindex = address->ifindex;
-	to->pod = endpoint_of(to->ifindex);
-	if (!to->pod || to->pod->flags & NO_SHORTCUT ||
-	    !addr_same(own_address(to->pod, p->family), &p->destination))
-		return NULL;
-	return address;
-}
-
-/* Whether both ends agree on the short way. An entry that was evicted is made anew from the other
- * end's. */
-static __always_inline bool ends_agree(struct end *from, struct end *to, const struct packet *p)
-{
-	enum side opener;
-
-	find_end(to, p, SIDE_REMOTE);
-	from->shortcut = to->shortcut = true;
-	if (!from->flow && !to->flow)
-		return packet_is_syn(p);
-	if (from->flow && to->flow)
-		return from->flow->shortcut && to->flow->shortcut;
-	if (from->flow) {
-		if (!from->flow->shortcut)
-			return false;
-		/* Another pod may have the address of the one that opened it by now. */
-		if (from->flow->opener == SIDE_REMOTE && from->flow->from != to->ifindex)
-			return false;
-		opener = !from->flow->opener;
-		flow_open(to, opener, from->ifindex);
-		find_end(to, p, SIDE_REMOTE);
-		return true;
-	}
-	if (!to->flow->shortcut)
 		return false;
-	opener = !to->flow->opener;
-	flow_open(from, opener, to->ifindex);
-	find_end(from, p, SIDE_POD);
-	return true;
+	to->pod = endpoint_of(to->ifindex);
+	return to->pod && !(to->pod->flags & NO_SHORTCUT) &&
+	       addr_same(own_address(to->pod, p->family), &p->destination);
 }
 
-/* Whether the packet goes the short way; `to` is then its other end. Else a flow that did so does
- * no longer. */
-static __always_inline const struct address *find_shortcut(struct end *from, struct end *to,
-							   const struct packet *p)
+/* The flow of what cannot go the short way. An ICMP error may be about one that does. */
+static __always_inline void find_long(struct end *from, const struct packet *p)
+{
+	find_end(from, p, SIDE_POD);
+	if (!from->flow && p->kind == PACKET_ERROR)
+		from->flow = pair_find(&from->key, p, pair_sender(p), from->ifindex, from->now);
+}
+
+/* Where a packet goes by the short way; `from` is then the pair, or what is to become one. NULL: it
+ * takes the long way. `paired`: it may be of a pair. */
+static __always_inline const struct address *find_shortcut(struct end *from, struct receiver *to,
+							   const struct packet *p, bool paired)
 {
 	const struct address *target = NULL;
+	enum side sender = pair_sender(p);
 
-	if (p->kind != PACKET_FLOW || (from->flow && !from->flow->shortcut))
+	if (may_be_paired(p))
+		target = bpf_map_lookup_elem(&addresses, &p->destination);
+	if (!target || !target->ifindex) {
+		find_long(from, p);
 		return NULL;
-	if (p->protocol != IPPROTO_TCP && !from->flow)
-		return NULL;
-	if (shortcut_is_on()) {
-		target = find_target(from, to, p);
-		if (target && ends_agree(from, to, p))
-			return target;
 	}
-	from->shortcut = false;
-	if (from->flow)
-		from->flow->shortcut = 0;
+	to->ifindex = target->ifindex;
+	if (!are_fit(from, to, p))
+		target = NULL;
+	if (paired) {
+		from->flow = pair_find(&from->key, p, sender, from->ifindex, from->now);
+		if (from->flow && target && pair_end(from->flow, !sender) == to->ifindex)
+			return target;
+		if (from->flow)
+			pair_part(p);
+	}
+	find_end(from, p, SIDE_POD);
+	if (target && !from->flow && packet_is_syn(p)) {
+		pair_key_of(&from->key, p);
+		return target;
+	}
+	from->direct = target && p->protocol == IPPROTO_UDP &&
+		       !(from->flow && from->flow->state >= FLOW_ESTABLISHED);
 	return NULL;
 }
 
-/* Whether UDP could go the short way: `to_pod` knows whether NAT has touched it. */
-static __always_inline bool is_direct(const struct end *from, const struct packet *p)
+/* Both judgements at once, for a packet that goes from host end to host end; follows the pair.
+ * `generation` is that from before anything was looked up. */
+static __always_inline bool pair_may_pass(struct end *pair, const struct receiver *to,
+					  const struct packet *p, struct question *q,
+					  __u32 generation)
 {
-	struct end to = {};
+	struct sender from = {.pod = pair->pod, .ifindex = pair->ifindex};
+	enum side sender = pair_sender(p);
+	bool reply = is_reply(pair->flow, p, sender);
+	bool opens = !reply && !(pair->flow && pair->flow->opener == sender);
+	enum reason reason;
 
-	return p->protocol == IPPROTO_UDP && p->kind == PACKET_FLOW &&
-	       !(from->flow && from->flow->state >= FLOW_ESTABLISHED) && shortcut_is_on() &&
-	       find_target(from, &to, p);
+	if (opens)
+		from.carried = CARRY_NEW;
+	else if (reply && reply_may_leave(pair, to->ifindex, p, q))
+		from.carried = CARRY_REPLY;
+	reason = judge_egress(&from, p, q);
+	if (reason) {
+		flow_forget(&pair->key);
+		report_drop(p, q, from.ifindex, reason);
+		return false;
+	}
+	q->set = 0;
+	if (!reply && to->pod->ingress.set && !ingress_allows(to->pod, from.pod, p, q)) {
+		report_drop(p, q, to->ifindex, REASON_INGRESS);
+		return false;
+	}
+	if (opens) {
+		pair_open(p, from.ifindex, to->ifindex, generation);
+		count_flow(p);
+		count_flow(p);
+		report_flow(p, q, to->ifindex);
+	} else {
+		pair->flow->judged = generation;
+		flow_touch(pair, p, sender);
+	}
+	return true;
 }
 
-static __always_inline struct flow *flow_of_sender(const struct sender *sender,
-						   const struct packet *p)
+/* A packet of a pair came by the long way, so conntrack knows it. */
+static __always_inline void leave_shortcut(struct end *to, const struct packet *p)
 {
-	struct flow_key key;
-
-	flow_key_of(&key, p, sender->ifindex, SIDE_POD);
-	return flow_lookup(&key);
-}
-
-/* TCP came by the long way, so conntrack knows it. */
-static __always_inline void leave_shortcut(const struct end *to, const struct sender *sender,
-					   const struct packet *p)
-{
-	struct flow_key key;
-	struct flow *theirs;
-
-	if (p->protocol != IPPROTO_TCP || !to->flow || !to->flow->shortcut)
+	to->flow = pair_find(&to->key, p, !pair_sender(p), to->ifindex, to->now);
+	if (p->kind == PACKET_ERROR)
 		return;
-	to->flow->shortcut = 0;
-	bpf_map_delete_elem(&paths, &to->key);
-	if (!sender->pod)
-		return;
-	flow_key_of(&key, p, sender->ifindex, SIDE_POD);
-	theirs = flow_lookup(&key);
-	if (theirs)
-		theirs->shortcut = 0;
-	bpf_map_delete_elem(&paths, &key);
+	if (to->flow) {
+		pair_part(p);
+		find_end(to, p, SIDE_REMOTE);
+	} else {
+		flow_key_of(&to->key, p, to->ifindex, SIDE_REMOTE);
+	}
 }
 
 /* UDP came by the long way as its sender sent it: no NAT, so it may go the short way from now on.
@@ -133,14 +134,18 @@ static __always_inline void leave_shortcut(const struct end *to, const struct se
 static __always_inline void enter_shortcut(const struct end *to, const struct sender *sender,
 					   const struct packet *p)
 {
+	struct flow_key sent;
 	struct flow *ours, *theirs;
 
 	if (!(sender->carried & CARRY_DIRECT) || p->protocol != IPPROTO_UDP)
 		return;
-	theirs = flow_of_sender(sender, p);
+	flow_key_of(&sent, p, sender->ifindex, SIDE_POD);
+	theirs = flow_lookup(&sent);
 	ours = flow_lookup(&to->key);
 	if (!theirs || !ours || theirs->opener != SIDE_POD || ours->opener != SIDE_REMOTE)
 		return;
-	theirs->shortcut = 1;
-	ours->shortcut = 1;
+	/* The next packet is judged again. */
+	pair_open(p, sender->ifindex, to->ifindex, generation_now() - 1);
+	flow_forget(&sent);
+	flow_forget(&to->key);
 }

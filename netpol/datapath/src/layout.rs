@@ -180,10 +180,15 @@ plain! {
         state: u8,
         /// `enum flow_fin`.
         fins: u8,
-        /// 1: goes from host end to host end.
-        shortcut: u8,
-        /// Of a remote opener: the interface that it came by, [`FROM_NODE`] or [`FROM_UNKNOWN`].
+        /// Zero.
+        zero: u8,
+        /// Of a remote opener: the interface that it came by, [`FROM_NODE`] or [`FROM_UNKNOWN`]; of a pair: the remote
+        /// side's host end.
         from: u32,
+        /// Of a pair: the local side's host end.
+        local: u32,
+        /// Of a pair: the generation in which both ends have allowed it.
+        judged: u32,
     }
 
     /// A key of `fragments`.
@@ -200,22 +205,6 @@ plain! {
         protocol: u8,
         /// Zero.
         zero: [u8; 3],
-    }
-
-    /// An entry of `paths`.
-    Path {
-        /// Until when it holds, in ns of `bpf_ktime_get_coarse_ns()`.
-        until: u64,
-        /// Of `generation`, before the packet was judged.
-        generation: u32,
-        /// The receiver's host end.
-        ifindex: u32,
-        /// MAC address of the pod's end.
-        pod_mac: [u8; 6],
-        /// MAC address of the host end.
-        host_mac: [u8; 6],
-        /// Zero.
-        zero: [u8; 4],
     }
 
     /// An entry of `fragments`.

@@ -132,7 +132,7 @@ impl Datapath {
         let hooks = [Hook::FromPod, Hook::ToPod];
         link::attach(&mut self.netlink, &self.programs, link, &hooks)?;
         // Other programs of ours were there, which may have judged by other maps.
-        self.content.end_paths()
+        self.content.judge_anew()
     }
 
     /// Puts the program that judges the egress of pods on any other device.
@@ -196,7 +196,7 @@ impl Datapath {
         }
         map.set(0, wanted, 0)
             .map_err(MapName::Settings.failed("write"))?;
-        self.content.end_paths()?;
+        self.content.judge_anew()?;
         Ok(true)
     }
 

@@ -30,7 +30,6 @@ pub enum MapName {
     Prefixes,
     FlowsNew,
     Flows,
-    Paths,
     Generation,
     Fragments,
     Settings,
@@ -42,7 +41,7 @@ pub enum MapName {
 
 impl MapName {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 17] = [
         Self::Endpoints,
         Self::Slots,
         Self::Sources,
@@ -53,7 +52,6 @@ impl MapName {
         Self::Prefixes,
         Self::FlowsNew,
         Self::Flows,
-        Self::Paths,
         Self::Generation,
         Self::Fragments,
         Self::Settings,
@@ -77,7 +75,6 @@ impl MapName {
             Self::Prefixes => "prefixes",
             Self::FlowsNew => "flows_new",
             Self::Flows => "flows",
-            Self::Paths => "paths",
             Self::Generation => "generation",
             Self::Fragments => "fragments",
             Self::Settings => "settings",
@@ -98,7 +95,7 @@ impl MapName {
             Self::Sets => "policy.maps.sets",
             Self::Prefixes => "policy.maps.prefixes",
             Self::FlowsNew => "policy.maps.newFlows",
-            Self::Flows | Self::Paths => "policy.maps.flows",
+            Self::Flows => "policy.maps.flows",
             Self::Fragments => "policy.maps.fragments",
             Self::Events => "policy.maps.events",
             _ => "policy.maps.endpoints",
@@ -133,8 +130,6 @@ impl MapName {
             Self::Prefixes => Some(sizes.prefixes),
             Self::FlowsNew => Some(sizes.new_flows),
             Self::Flows => Some(sizes.flows),
-            // Without one a packet is judged, no more.
-            Self::Paths => Some(sizes.flows.div_ceil(4)),
             Self::Fragments => Some(sizes.fragments),
             Self::Events => Some(sizes.events),
             Self::Slots

@@ -41,8 +41,3 @@ pub fn clock_ahead<'a, 'b>(
 pub fn carry_in_mark<'a, 'b>(loader: &'b mut EbpfLoader<'a>) -> &'b mut EbpfLoader<'a> {
     loader.override_global("carry_in_mark", &1_u32, true)
 }
-
-/// Gives flows a path that are younger than a tick of the clock. For tests only.
-pub fn paths_at_once<'a, 'b>(loader: &'b mut EbpfLoader<'a>) -> &'b mut EbpfLoader<'a> {
-    loader.override_global("paths_at_once", &1_u32, true)
-}

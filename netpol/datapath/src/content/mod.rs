@@ -73,23 +73,23 @@ impl Content {
             }
         }
         // Who wrote last may have died before saying so.
-        content.end_paths()?;
+        content.judge_anew()?;
         Ok(content)
     }
 
     /// Has every packet judged from now on by what the maps say now, also where an earlier one of its flow was: to be
     /// called after each change, also one that failed half-way.
-    pub(crate) fn end_paths(&mut self) -> Result<(), DatapathError> {
+    pub(crate) fn judge_anew(&mut self) -> Result<(), DatapathError> {
         self.maps.generation.next()
     }
 
-    /// Makes a change, and ends what was found before it.
+    /// Makes a change, after which all is judged anew.
     fn change<T>(
         &mut self,
         make: impl FnOnce(&mut Self) -> Result<T, DatapathError>,
     ) -> Result<T, DatapathError> {
         let result = make(self);
-        self.end_paths()?;
+        self.judge_anew()?;
         result
     }
 

@@ -64,8 +64,7 @@ fn said_in_rust() -> BTreeMap<String, u64> {
         prefix_key: PrefixKey + 4 { family, set, address }
         source_key: SourceKey + 4 { ifindex, family, address }
         flow_key: FlowKey + 0 { local, remote, ifindex, local_port, remote_port, protocol }
-        flow: Flow + 0 { seen, opener, state, fins, shortcut, from }
-        path: Path + 0 { until, generation, ifindex, pod_mac, host_mac }
+        flow: Flow + 0 { seen, opener, state, fins, from, local, judged }
         fragment_key: FragmentKey + 0 { source, destination, ifindex, id, protocol }
         fragment: Fragment + 0 { source_port, destination_port, protocol, kind }
         settings: Settings + 0 { flags, sample }

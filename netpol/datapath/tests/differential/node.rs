@@ -93,10 +93,11 @@ pub(crate) struct Programs {
     to_node: ProgramFd,
     frame: Vec<u8>,
     flows: [HashMap<MapData, FlowKey, layout::Flow>; 2],
-    paths: HashMap<MapData, FlowKey, layout::Path>,
     fragments: HashMap<MapData, FragmentKey, Fragment>,
     /// Packets that took the shortcut.
     pub(crate) shortcuts: u64,
+    /// Whether the last packet was refused where it was sent.
+    pub(crate) refused_at_once: bool,
 }
 
 impl Programs {
@@ -104,7 +105,6 @@ impl Programs {
     pub(crate) fn load(config: &Config) -> Result<Self> {
         let mut loader = EbpfLoader::new();
         object::carry_in_mark(&mut loader);
-        object::paths_at_once(&mut loader);
         let home = home(&config.dir);
         for map in MapName::ALL {
             loader.map_pin_path(map.name(), home.join(map.name()));
@@ -134,9 +134,9 @@ impl Programs {
                 open(&home.join(MapName::FlowsNew.name()))?,
                 open(&home.join(MapName::Flows.name()))?,
             ],
-            paths: open(&home.join(MapName::Paths.name()))?,
             fragments: open(&home.join(MapName::Fragments.name()))?,
             shortcuts: 0,
+            refused_at_once: false,
         })
     }
 
@@ -146,8 +146,6 @@ impl Programs {
             let keys: Vec<FlowKey> = flows.keys().collect::<Result<_, _>>()?;
             keys.iter().try_for_each(|key| flows.remove(key))?;
         }
-        let keys: Vec<FlowKey> = self.paths.keys().collect::<Result<_, _>>()?;
-        keys.iter().try_for_each(|key| self.paths.remove(key))?;
         let keys: Vec<FragmentKey> = self.fragments.keys().collect::<Result<_, _>>()?;
         keys.iter().try_for_each(|key| self.fragments.remove(key))?;
         Ok(())
@@ -157,7 +155,9 @@ impl Programs {
     pub(crate) fn pass(&mut self, way: Way, sent: Packet, arrives: Packet) -> Result<bool> {
         let frame = &mut self.frame;
         sent.write(frame);
-        let Some(carried) = departs(self.from_pod.as_fd(), way, frame)? else {
+        let departed = departs(self.from_pod.as_fd(), way, frame)?;
+        self.refused_at_once = departed.is_none();
+        let Some(carried) = departed else {
             return Ok(false);
         };
         let Carried::On(mark) = carried else {

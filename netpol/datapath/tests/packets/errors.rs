@@ -1,12 +1,13 @@
 //! ICMP errors: they pass with the flow that the packet inside them is of.
 
+use fairlead_netpol_datapath::layout::SETTING_SHORTCUT;
 use fairlead_netpol_datapath::{Hook, Reason};
 
 use crate::frame::{
     Part, SYN, TCP, UDP, echo, icmp, icmp_protocol, inside, ip, packet, tcp, udp, unreachable,
     v4 as ipv4, v6 as ipv6,
 };
-use crate::node::{A, B, DENY, DROP, NODE, Node, OPEN, WIRE, v4, v6};
+use crate::node::{A, B, DENY, DROP, NODE, Node, OPEN, REDIRECT, WIRE, v4, v6};
 use std::net::IpAddr;
 
 fn isolated() -> Node {
@@ -52,6 +53,24 @@ fn a_pod_reports_errors_about_what_it_was_sent() {
         assert!(node.reaches(B, A, &error), "port unreachable");
     }
     assert_eq!(node.count(Hook::ToPod, Reason::IcmpError), 2);
+}
+
+#[test]
+fn errors_about_what_went_from_host_end_to_host_end_pass_as_well() {
+    for (from, to) in [(A, B), (B, A)] {
+        let mut node = Node::new();
+        node.pod(from, DENY, OPEN);
+        node.pod(to, OPEN, DENY);
+        node.settings(SETTING_SHORTCUT, 0);
+        for of in [v4, v6] {
+            let sent = packet(of(from), of(to), TCP, &tcp(1000, 80, SYN));
+            let error = unreachable(of(to), of(from), &sent);
+            assert!(!node.reaches(to, from, &error), "nothing was sent yet");
+            assert_eq!(node.send(from, &sent).code, REDIRECT);
+            assert!(node.reaches(to, from, &error));
+            assert_eq!(node.send(from, &sent).code, REDIRECT, "it is a pair still");
+        }
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ mod link;
 #[cfg(test)]
 mod node;
 #[cfg(test)]
-mod paths;
+mod pairs;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]

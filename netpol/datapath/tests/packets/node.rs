@@ -101,7 +101,6 @@ impl Node {
         let mut loader = EbpfLoader::new();
         object::carry_in_mark(&mut loader);
         object::clock_ahead(&mut loader, &WEEKS);
-        object::paths_at_once(&mut loader);
         for (map, entries) in [
             ("addresses", 1024),
             ("cells", 1024),
@@ -239,7 +238,7 @@ impl Node {
     }
 
     /// Says that something has changed.
-    pub(crate) fn end_paths(&mut self) {
+    pub(crate) fn judge_anew(&mut self) {
         self.generation += 1;
         let map = self.bpf.map_mut("generation").unwrap();
         let mut map: Array<_, u32> = map.try_into().unwrap();
@@ -251,6 +250,16 @@ impl Node {
         let map = self.hash::<FlowKey, Flow>(map);
         let flows = map.iter().map(Result::unwrap);
         flows.filter(|(key, _)| key.ifindex == ifindex).collect()
+    }
+
+    /// Flows that go from host end to host end.
+    pub(crate) fn pairs(&mut self) -> Vec<(FlowKey, Flow)> {
+        [self.flows("flows_new", 0), self.flows("flows", 0)].concat()
+    }
+
+    /// Makes flows that go from host end to host end look silent for so many seconds.
+    pub(crate) fn age_pairs(&mut self, seconds: u64) {
+        self.age(0, seconds);
     }
 
     /// Makes the flows of an interface look silent for so many seconds.
@@ -310,7 +319,7 @@ impl Node {
         frame: &[u8],
     ) -> (Ran, Vec<u8>) {
         if self.changing {
-            self.end_paths();
+            self.judge_anew();
         }
         // `struct __sk_buff` up to `ifindex`: what follows may not be set.
         let mut context = [0; 44];
