@@ -50,15 +50,20 @@ int from_pod(struct __sk_buff *skb)
 	struct receiver to;
 	enum reason reason;
 	__u32 what, generation;
-	int sent;
 
 	/* The pod may have written there. */
 	carry(skb, 0);
 	parse_frame(skb, &p);
-	sent = send_judged(skb, &from, &p);
-	if (sent != NO_PAIR && sent != NOT_JUDGED)
-		return sent;
 	generation = generation_now();
+	from.now = clock_now();
+	target = find_target(&p);
+	if (target)
+		from.flow =
+		    pair_find(&from.key, &p, pair_sender(&p), from.ifindex, from.now);
+	if (target && is_judged(&from, target, &p, generation)) {
+		flow_touch(&from, &p, pair_sender(&p));
+		return send_to_pod(skb, target);
+	}
 	from.pod = endpoint_of(from.ifindex);
 	if (!from.pod)
 		return drop(&p, NULL, from.ifindex, REASON_STARTING);
@@ -67,8 +72,7 @@ int from_pod(struct __sk_buff *skb)
 		return drop(&p, NULL, from.ifindex, reason);
 	what = from.pod->slot;
 	if (has_flow(skb, &p)) {
-		from.now = clock_now();
-		target = find_shortcut(&from, &to, &p, sent == NOT_JUDGED);
+		target = find_shortcut(&from, &to, &p, target);
 		if (target) {
 			if (!pair_may_pass(&from, &to, &p, &q, generation))
 				return DROP;
@@ -104,10 +108,11 @@ int to_pod(struct __sk_buff *skb)
 			return drop(&p, &q, sender.ifindex, reason);
 	}
 	to.now = clock_now();
-	if (p.kind != PACKET_ERROR || look_inside_packet(skb, &p))
+	if (p.kind != PACKET_ERROR || look_inside_packet(skb, &p)) {
 		find_end(&to, &p, SIDE_REMOTE);
-	if (!to.flow && sender.pod)
-		leave_shortcut(&to, &p);
+		if (!to.flow && sender.pod)
+			leave_shortcut(&to, &p);
+	}
 	reason = judge_ingress(&to, &sender, &p, &q);
 	if (reason)
 		return drop(&p, &q, to.ifindex, reason);

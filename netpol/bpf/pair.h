@@ -17,10 +17,15 @@ static __always_inline __u32 generation_now(void)
 	return now ? *now : 0;
 }
 
-static __always_inline bool may_be_paired(const struct packet *p)
+/* Where a packet is for that may be of a pair: the address of another pod of this node, or its own. */
+static __always_inline const struct address *find_target(const struct packet *p)
 {
-	return p->kind == PACKET_FLOW &&
-	       (p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP);
+	const struct address *target;
+
+	if (p->kind != PACKET_FLOW || (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP))
+		return NULL;
+	target = bpf_map_lookup_elem(&addresses, &p->destination);
+	return target && target->ifindex ? target : NULL;
 }
 
 /* At which side of its key the sender of a packet is. */
@@ -117,33 +122,14 @@ static __always_inline int send_to_pod(struct __sk_buff *skb, const struct addre
 	return bpf_redirect_peer(target->ifindex, 0);
 }
 
-#define NO_PAIR TC_ACT_UNSPEC
-#define NOT_JUDGED TC_ACT_OK
-
-/* Sends a packet on if its flow was judged and nothing has changed since. */
-static __always_inline int send_judged(struct __sk_buff *skb, struct end *from,
-				       const struct packet *p)
+/* Whether a packet goes on unasked: its pair was judged in this generation, and not long ago. */
+static __always_inline bool is_judged(const struct end *pair, const struct address *target,
+				      const struct packet *p, __u32 generation)
 {
-	const struct address *target;
-	enum side sender;
+	const struct flow *flow = pair->flow;
 
-	if (!may_be_paired(p))
-		return NO_PAIR;
-	target = bpf_map_lookup_elem(&addresses, &p->destination);
-	if (!target || !target->ifindex)
-		return NO_PAIR;
-	from->now = clock_now();
-	sender = pair_sender(p);
-	from->flow = pair_find(&from->key, p, sender, from->ifindex, from->now);
-	if (!from->flow)
-		return NO_PAIR;
-	if (pair_end(from->flow, !sender) != target->ifindex ||
-	    from->flow->judged != generation_now() ||
-	    is_older(from->flow->seen, from->now, SECOND))
-		return NOT_JUDGED;
-	/* A SYN later than the first begins a connection of its own. */
-	if (packet_is_syn(p) && from->flow->state != FLOW_OPENED)
-		return NOT_JUDGED;
-	flow_touch(from, p, sender);
-	return send_to_pod(skb, target);
+	return flow && pair_end(flow, !pair_sender(p)) == target->ifindex &&
+	       flow->judged == generation && !is_older(flow->seen, pair->now, SECOND) &&
+	       /* A SYN later than the first begins a connection of its own. */
+	       !(packet_is_syn(p) && flow->state != FLOW_OPENED);
 }

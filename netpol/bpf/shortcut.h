@@ -42,36 +42,31 @@ static __always_inline void find_long(struct end *from, const struct packet *p)
 		from->flow = pair_find(&from->key, p, pair_sender(p), from->ifindex, from->now);
 }
 
-/* Where a packet goes by the short way; `from` is then the pair, or what is to become one. NULL: it
- * takes the long way. `paired`: it may be of a pair. */
+/* Where a packet for `target` goes by the short way; `from` is then the pair, or what is to become
+ * one. NULL: it takes the long way. Before, `from` has the pair's flow, if there is one. */
 static __always_inline const struct address *find_shortcut(struct end *from, struct receiver *to,
-							   const struct packet *p, bool paired)
+							   const struct packet *p,
+							   const struct address *target)
 {
-	const struct address *target = NULL;
-	enum side sender = pair_sender(p);
+	bool fit;
 
-	if (may_be_paired(p))
-		target = bpf_map_lookup_elem(&addresses, &p->destination);
-	if (!target || !target->ifindex) {
+	if (!target) {
 		find_long(from, p);
 		return NULL;
 	}
 	to->ifindex = target->ifindex;
-	if (!are_fit(from, to, p))
-		target = NULL;
-	if (paired) {
-		from->flow = pair_find(&from->key, p, sender, from->ifindex, from->now);
-		if (from->flow && target && pair_end(from->flow, !sender) == to->ifindex)
+	fit = are_fit(from, to, p);
+	if (from->flow) {
+		if (fit && pair_end(from->flow, !pair_sender(p)) == to->ifindex)
 			return target;
-		if (from->flow)
-			pair_part(p);
+		pair_part(p);
 	}
 	find_end(from, p, SIDE_POD);
-	if (target && !from->flow && packet_is_syn(p)) {
+	if (fit && !from->flow && packet_is_syn(p)) {
 		pair_key_of(&from->key, p);
 		return target;
 	}
-	from->direct = target && p->protocol == IPPROTO_UDP &&
+	from->direct = fit && p->protocol == IPPROTO_UDP &&
 		       !(from->flow && from->flow->state >= FLOW_ESTABLISHED);
 	return NULL;
 }
@@ -118,15 +113,17 @@ static __always_inline bool pair_may_pass(struct end *pair, const struct receive
 /* A packet of a pair came by the long way, so conntrack knows it. */
 static __always_inline void leave_shortcut(struct end *to, const struct packet *p)
 {
-	to->flow = pair_find(&to->key, p, !pair_sender(p), to->ifindex, to->now);
-	if (p->kind == PACKET_ERROR)
+	struct flow_key key;
+	struct flow *pair = pair_find(&key, p, !pair_sender(p), to->ifindex, to->now);
+
+	if (!pair)
 		return;
-	if (to->flow) {
-		pair_part(p);
-		find_end(to, p, SIDE_REMOTE);
-	} else {
-		flow_key_of(&to->key, p, to->ifindex, SIDE_REMOTE);
+	if (p->kind == PACKET_ERROR) {
+		to->flow = pair;
+		return;
 	}
+	pair_part(p);
+	find_end(to, p, SIDE_REMOTE);
 }
 
 /* UDP came by the long way as its sender sent it: no NAT, so it may go the short way from now on.

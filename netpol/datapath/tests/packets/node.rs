@@ -22,6 +22,8 @@ pub(crate) const BRIDGE: u32 = 5;
 pub(crate) const WIRE: u32 = 6;
 /// Who is not behind any device: the node itself.
 pub(crate) const NODE: u32 = 0;
+/// Where flows that go from host end to host end are kept.
+pub(crate) const PAIR: u32 = 0;
 
 /// `TC_ACT_UNSPEC`, `TC_ACT_SHOT`, `TC_ACT_REDIRECT`.
 pub(crate) const PASS: i32 = -1;
@@ -254,12 +256,7 @@ impl Node {
 
     /// Flows that go from host end to host end.
     pub(crate) fn pairs(&mut self) -> Vec<(FlowKey, Flow)> {
-        [self.flows("flows_new", 0), self.flows("flows", 0)].concat()
-    }
-
-    /// Makes flows that go from host end to host end look silent for so many seconds.
-    pub(crate) fn age_pairs(&mut self, seconds: u64) {
-        self.age(0, seconds);
+        [self.flows("flows_new", PAIR), self.flows("flows", PAIR)].concat()
     }
 
     /// Makes the flows of an interface look silent for so many seconds.

@@ -3,15 +3,8 @@
 use fairlead_netpol_datapath::layout::{Flow, SETTING_SHORTCUT};
 
 use crate::frame::{ACK, FIN, RST, SYN, TCP, UDP, packet, tcp, udp};
-use crate::node::{A, ALL, B, C, DENY, DROP, Node, OPEN, PASS, REDIRECT, class, set, v4, v6};
-
-fn there(flags: u8) -> Vec<u8> {
-    packet(v4(A), v4(B), TCP, &tcp(1000, 80, flags))
-}
-
-fn back(flags: u8) -> Vec<u8> {
-    packet(v4(B), v4(A), TCP, &tcp(80, 1000, flags))
-}
+use crate::node::{A, ALL, B, C, DENY, DROP, Node, OPEN, PAIR, PASS, REDIRECT, class, set, v4, v6};
+use crate::shortcut::{back, there};
 
 /// Two pods with a connection from A to B, which B's policy allows.
 fn connected() -> Node {
@@ -30,7 +23,7 @@ fn connected() -> Node {
 
 fn change_pair(node: &mut Node, change: impl Fn(&mut Flow)) {
     for map in ["flows_new", "flows"] {
-        for (key, mut flow) in node.flows(map, 0) {
+        for (key, mut flow) in node.flows(map, PAIR) {
             change(&mut flow);
             node.hash(map).insert(key, flow, 0).unwrap();
         }
@@ -40,7 +33,7 @@ fn change_pair(node: &mut Node, change: impl Fn(&mut Flow)) {
 #[test]
 fn both_ends_have_one_entry_whoever_opens_it() {
     let mut node = connected();
-    let (_, flow) = node.flows("flows", 0)[0];
+    let (_, flow) = node.flows("flows", PAIR)[0];
     assert_eq!((flow.local, flow.from, flow.opener), (A, B, 1));
     for pod in [A, B] {
         for map in ["flows", "flows_new"] {
@@ -53,7 +46,7 @@ fn both_ends_have_one_entry_whoever_opens_it() {
         let syn = packet(of(B), of(A), TCP, &tcp(2000, 80, SYN));
         assert_eq!(node.send(B, &syn).code, REDIRECT);
     }
-    for (_, flow) in node.flows("flows_new", 0) {
+    for (_, flow) in node.flows("flows_new", PAIR) {
         assert_eq!((flow.local, flow.from, flow.opener), (A, B, 0));
     }
 }
@@ -77,7 +70,7 @@ fn packets_go_on_unasked_until_the_next_generation() {
 fn a_verdict_holds_for_a_second_at_most() {
     let mut node = connected();
     node.change(B, |b| b.ingress = DENY);
-    node.age_pairs(2);
+    node.age(PAIR, 2);
     assert_eq!(node.send(A, &there(ACK)).code, DROP);
     node.change(B, |b| b.ingress = set(7));
     assert_eq!(node.send(A, &there(ACK)).code, REDIRECT);
@@ -146,7 +139,7 @@ fn a_connection_closes_and_its_ports_are_used_anew() {
     for flags in [FIN | ACK, RST] {
         let mut node = connected();
         assert_eq!(node.send(A, &there(flags)).code, REDIRECT);
-        let (_, flow) = node.flows("flows", 0)[0];
+        let (_, flow) = node.flows("flows", PAIR)[0];
         assert!(flow.fins != 0 || flow.state == 3, "{flags}: {flow:?}");
     }
     // The other way round, where nothing is allowed.
@@ -160,8 +153,8 @@ fn a_connection_closes_and_its_ports_are_used_anew() {
         assert_eq!(node.send(from, &segment).code, REDIRECT);
     }
     assert_eq!(node.send(A, &there(SYN)).code, REDIRECT);
-    assert_eq!(node.flows("flows", 0), []);
-    assert_eq!(node.flows("flows_new", 0)[0].1.state, 0);
+    assert_eq!(node.flows("flows", PAIR), []);
+    assert_eq!(node.flows("flows_new", PAIR)[0].1.state, 0);
 }
 
 #[test]
@@ -218,7 +211,7 @@ fn udp_becomes_one_once_it_goes_the_short_way() {
             }
         }
     }
-    assert_eq!(node.flows("flows", 0).len(), 1);
+    assert_eq!(node.flows("flows", PAIR).len(), 1);
     for pod in [A, B] {
         for map in ["flows", "flows_new"] {
             assert_eq!(node.flows(map, pod), []);

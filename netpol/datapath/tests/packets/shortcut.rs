@@ -6,7 +6,7 @@ use fairlead_netpol_datapath::layout::{
 use fairlead_netpol_datapath::object;
 
 use crate::frame::{ACK, SYN, TCP, UDP, packet, tcp, udp};
-use crate::node::{A, ALL, B, C, DENY, DROP, Node, OPEN, PASS, REDIRECT, class, set, v4, v6};
+use crate::node::{A, ALL, B, C, DENY, DROP, Node, OPEN, PAIR, PASS, REDIRECT, class, set, v4, v6};
 
 fn node() -> Node {
     let mut node = Node::new();
@@ -16,11 +16,11 @@ fn node() -> Node {
     node
 }
 
-fn there(flags: u8) -> Vec<u8> {
+pub(crate) fn there(flags: u8) -> Vec<u8> {
     packet(v4(A), v4(B), TCP, &tcp(1000, 80, flags))
 }
 
-fn back(flags: u8) -> Vec<u8> {
+pub(crate) fn back(flags: u8) -> Vec<u8> {
     packet(v4(B), v4(A), TCP, &tcp(80, 1000, flags))
 }
 
@@ -43,7 +43,7 @@ fn tcp_takes_it_from_its_syn_on_in_both_directions() {
         assert_eq!(node.send(A, &there(ACK)).code, REDIRECT);
         assert_eq!(node.send(B, &back(ACK)).code, REDIRECT);
     }
-    assert_eq!(node.flows("flows", 0).len(), 2);
+    assert_eq!(node.flows("flows", PAIR).len(), 2);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_connection_that_began_the_long_way_stays_on_it() {
     for (from, segment) in [(A, there(SYN)), (B, back(SYN | ACK)), (A, there(ACK))] {
         assert_eq!(node.send(from, &segment).code, REDIRECT);
     }
-    forget(&mut node, 0);
+    forget(&mut node, PAIR);
     assert_eq!(node.send(A, &there(ACK)).code, PASS);
 }
 
